@@ -1,0 +1,1 @@
+"""The words both Pythons share: plain, frozen, standard library only."""

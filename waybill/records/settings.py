@@ -1,0 +1,67 @@
+"""Environment variables -> where things are. The only module that reads the environment."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Mapping
+
+PROJECT = pathlib.Path(__file__).resolve().parents[2]
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Where an installation keeps its things.
+
+    Attributes:
+      home: Everything Waybill writes, unless told otherwise (`WAYBILL_HOME`, default `var/` in the project).
+      landing: Folder of landed partitions, one folder per pipeline (`WAYBILL_LANDING`, default `landing/` in home).
+      serving: TensorFlow Serving base paths, one folder per model (`WAYBILL_SERVING`, default `serving/` in home).
+      store_url: SQLAlchemy URL of the MLMD database (`WAYBILL_STORE_URL`, default SQLite in home).
+      tfx_python: The interpreter that runs nodes (`WAYBILL_TFX_PYTHON`, default `.venv/bin/python` in the project).
+    """
+
+    home: pathlib.Path
+    landing: pathlib.Path
+    serving: pathlib.Path
+    store_url: str
+    tfx_python: pathlib.Path
+
+    @property
+    def artifacts(self) -> pathlib.Path:
+        """Root of all artifacts that nodes write."""
+        return self.home / "artifacts"
+
+    @property
+    def specs(self) -> pathlib.Path:
+        """Frozen run specs, one file per digest."""
+        return self.home / "specs"
+
+    @property
+    def leases(self) -> pathlib.Path:
+        """Lock files, one per (run, node)."""
+        return self.home / "leases"
+
+    @property
+    def quarantine(self) -> pathlib.Path:
+        """Half-written output of dead attempts."""
+        return self.home / "quarantine"
+
+
+def load(environ: Mapping[str, str] | None = None) -> Settings:
+    """Reads the settings from the environment; nothing is created."""
+    env = os.environ if environ is None else environ
+    home = pathlib.Path(env.get("WAYBILL_HOME") or PROJECT / "var").absolute()
+    return Settings(
+        home=home,
+        landing=pathlib.Path(env.get("WAYBILL_LANDING") or home / "landing").absolute(),
+        serving=pathlib.Path(env.get("WAYBILL_SERVING") or home / "serving").absolute(),
+        store_url=env.get("WAYBILL_STORE_URL") or f"sqlite:///{home}/mlmd.sqlite",
+        tfx_python=pathlib.Path(env.get("WAYBILL_TFX_PYTHON") or PROJECT / ".venv/bin/python").absolute(),
+    )
+
+
+def graph_path(pipeline: str) -> pathlib.Path:
+    """Where a pipeline's compiled graph is."""
+    return PROJECT / "pipelines" / pipeline / "graph.json"
