@@ -1,0 +1,60 @@
+"""A model policy -> the TFMA configuration that measures what the policy judges."""
+
+from __future__ import annotations
+
+import json
+
+from google.protobuf import wrappers_pb2
+from tensorflow_model_analysis.proto import config_pb2
+
+from waybill.gates.policy import ModelPolicy
+
+# Class, name and configuration of each metric; the names are those of TFMA's results.
+METRICS = (
+    ("AUC", "auc", {"num_thresholds": 1000}),
+    ("BinaryAccuracy", "binary_accuracy", {}),
+    ("Calibration", "calibration", {}),
+    ("Precision", "precision", {}),
+    ("Recall", "recall", {}),
+    ("MeanLabel", "mean_label", {}),
+    ("ExampleCount", "example_count", {}),
+)
+
+
+def build(policy: ModelPolicy, *, label: str, prediction: str) -> config_pb2.EvalConfig:
+    """The configuration for a model with a preprocessing signature `transform_features` and its baseline.
+
+    Args:
+      policy: Thresholds on overall metrics become TFMA's own, so that its blessing says the same as the gate; slices become slicing specs.
+      label: Name of the label among the transformed features.
+      prediction: Name of the score in the output of `serving_default`.
+    """
+    specs = {"signature_name": "serving_default", "preprocessing_function_names": ["transform_features"]}
+    specs |= {"label_key": label, "prediction_key": prediction}
+    return config_pb2.EvalConfig(
+        model_specs=[config_pb2.ModelSpec(**specs)],
+        slicing_specs=[config_pb2.SlicingSpec(), *(config_pb2.SlicingSpec(feature_keys=[key]) for key in policy.slice_keys)],
+        metrics_specs=[config_pb2.MetricsSpec(metrics=[_metric(policy, *metric) for metric in METRICS])],
+        options=config_pb2.Options(
+            compute_confidence_intervals=wrappers_pb2.BoolValue(value=True),
+            confidence_intervals=config_pb2.ConfidenceIntervalOptions(method=config_pb2.ConfidenceIntervalOptions.JACKKNIFE),
+        ),
+    )
+
+
+def _metric(policy: ModelPolicy, class_name: str, name: str, config: dict[str, int]) -> config_pb2.MetricConfig:
+    """One metric with the policy's overall thresholds on it."""
+    threshold = config_pb2.MetricThreshold()
+    for rule in policy.thresholds:
+        if rule.metric == name and rule.overall:
+            if rule.lower is not None:
+                threshold.value_threshold.lower_bound.value = rule.lower
+            if rule.upper is not None:
+                threshold.value_threshold.upper_bound.value = rule.upper
+    for change in policy.changes:
+        if change.metric == name:
+            threshold.change_threshold.absolute.value = -change.max_drop
+            threshold.change_threshold.direction = config_pb2.MetricDirection.HIGHER_IS_BETTER
+    judged = threshold.ByteSize() > 0
+    text = json.dumps(dict(config, name=name))
+    return config_pb2.MetricConfig(class_name=class_name, config=text, threshold=threshold if judged else None)

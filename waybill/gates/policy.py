@@ -1,0 +1,168 @@
+"""What a pipeline's owner tolerates -> plain thresholds that a gate's node carries as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from waybill.gates.errors import PolicyError
+from waybill.records.verdict import RuleOutcome
+
+OVERALL = "overall"  # the slice that holds every row
+_Policy = TypeVar("_Policy", "DataPolicy", "ModelPolicy")
+
+
+@dataclasses.dataclass(frozen=True)
+class DataPolicy:
+    """How the data gate weighs what it finds.
+
+    Attributes:
+      severities: Outcome for a kind of anomaly, by TFDV's name of the kind (`AnomalyInfo.Type`). A kind that is not listed blocks.
+      max_unexpected_share: Values outside a feature's domain are a warning up to this share of the split's values, and weigh as
+        `severities` says above it.
+      min_rows: Fewest rows in each split of each span, by the split's name. A split that is not named needs one row.
+    """
+
+    severities: Mapping[str, RuleOutcome]
+    max_unexpected_share: float
+    min_rows: Mapping[str, int]
+
+    def __post_init__(self) -> None:
+        _check_share("max_unexpected_share", self.max_unexpected_share)
+        for kind, outcome in self.severities.items():
+            if outcome not in (RuleOutcome.WARN, RuleOutcome.BLOCK):
+                raise PolicyError(f"severity of {kind} is {outcome.value}; expected WARN or BLOCK")
+
+    def severity(self, kind: str) -> RuleOutcome:
+        """What an anomaly of that kind does: BLOCK unless the policy names the kind."""
+        return self.severities.get(kind, RuleOutcome.BLOCK)
+
+    def to_json(self) -> str:
+        """The policy as one line of JSON, for an execution property."""
+        value = dict(dataclasses.asdict(self), severities={k: v.value for k, v in self.severities.items()})
+        return json.dumps(value, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> DataPolicy:
+        """The inverse of `to_json`.
+
+        Raises:
+          PolicyError: if the text is not a data policy.
+        """
+        value = _fields(text, cls)
+        try:
+            return cls(**dict(value, severities={k: RuleOutcome(v) for k, v in value["severities"].items()}))
+        except (TypeError, ValueError, AttributeError) as error:
+            raise PolicyError(f"this is not a data policy: {error}") from error
+
+
+@dataclasses.dataclass(frozen=True)
+class Threshold:
+    """Where one metric must lie.
+
+    Attributes:
+      metric: TFMA's name of it, such as `auc`.
+      lower: Smallest good value, or None.
+      upper: Largest good value, or None.
+      overall: Whether it holds for all rows together, judged by the value itself.
+      slices: Whether it holds for every slice that is large enough, judged by the confidence interval: a slice blocks when even the
+        interval's better end misses.
+      min_positives: Fewest rows of each label a slice needs for the metric to mean something, such as 1 or more for AUC; 0 for a metric
+        that is defined in a slice of one label.
+    """
+
+    metric: str
+    lower: float | None = None
+    upper: float | None = None
+    overall: bool = True
+    slices: bool = False
+    min_positives: int = 0
+
+    def __post_init__(self) -> None:
+        if self.lower is None and self.upper is None:
+            raise PolicyError(f"the threshold on {self.metric} has no bound; give lower, upper or both")
+        if not (self.overall or self.slices):
+            raise PolicyError(f"the threshold on {self.metric} holds nowhere; set overall, slices or both")
+
+
+@dataclasses.dataclass(frozen=True)
+class ChangeThreshold:
+    """How far one overall metric may fall behind the baseline's.
+
+    Attributes:
+      metric: TFMA's name of it; higher is better.
+      max_drop: Largest good fall, as a difference of the two values.
+    """
+
+    metric: str
+    max_drop: float
+
+    def __post_init__(self) -> None:
+        if self.max_drop < 0:
+            raise PolicyError(f"max_drop of {self.metric} is {self.max_drop}; expected 0 or more")
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelPolicy:
+    """How the model gate weighs an evaluation.
+
+    Attributes:
+      thresholds: Where metrics must lie.
+      changes: How far metrics may fall behind the baseline's.
+      slice_keys: Features whose every value is a slice of its own.
+      min_slice_size: Fewest examples in a slice that is judged; a smaller one is reported as not judged.
+    """
+
+    thresholds: tuple[Threshold, ...]
+    changes: tuple[ChangeThreshold, ...]
+    slice_keys: tuple[str, ...]
+    min_slice_size: int
+
+    def __post_init__(self) -> None:
+        if not any(t.overall for t in self.thresholds):
+            raise PolicyError("the model policy has no overall threshold, so it would pass any model; give at least one")
+        if self.min_slice_size < 1:
+            raise PolicyError(f"min_slice_size is {self.min_slice_size}; expected 1 or more")
+
+    def to_json(self) -> str:
+        """The policy as one line of JSON, for an execution property."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> ModelPolicy:
+        """The inverse of `to_json`.
+
+        Raises:
+          PolicyError: if the text is not a model policy.
+        """
+        value = _fields(text, cls)
+        try:
+            return cls(
+                thresholds=tuple(Threshold(**t) for t in value["thresholds"]),
+                changes=tuple(ChangeThreshold(**c) for c in value["changes"]),
+                slice_keys=tuple(value["slice_keys"]),
+                min_slice_size=value["min_slice_size"],
+            )
+        except TypeError as error:
+            raise PolicyError(f"this is not a model policy: {error}") from error
+
+
+def _fields(text: str, kind: type[_Policy]) -> dict[str, Any]:
+    """The JSON object in `text`, which must have exactly the fields of `kind`."""
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise PolicyError(f"got {text[:80]!r}, expected {kind.__name__}.to_json(): {error}") from error
+    expected = {field.name for field in dataclasses.fields(kind)}
+    if not isinstance(value, dict) or set(value) != expected:
+        found = sorted(value) if isinstance(value, dict) else type(value).__name__
+        raise PolicyError(f"got {found}, expected the fields of {kind.__name__}: {sorted(expected)}")
+    return value
+
+
+def _check_share(name: str, value: float) -> None:
+    """Raises PolicyError unless `value` is a share."""
+    if not 0 <= value <= 1:
+        raise PolicyError(f"{name} is {value}; expected a share, 0 to 1")

@@ -1,0 +1,56 @@
+"""A release that cannot be published or loaded -> a sentence that says why."""
+
+from __future__ import annotations
+
+
+class ServingError(Exception):
+    """Publishing or loading a release did not work; nothing half-made is visible."""
+
+
+class UnsafeRelease(ServingError):
+    """What should be published is not a folder of plain files, or its name is not a version."""
+
+
+class DigestMismatch(ServingError):
+    """The bytes to publish are not the bytes that were judged.
+
+    Attributes:
+      expected: Digest that was judged.
+      found: Digest of the bytes on disk.
+    """
+
+    def __init__(self, what: str, expected: str, found: str) -> None:
+        super().__init__(f"{what} has digest {found}, expected {expected}: its bytes changed, so what was judged is not what is here")
+        self.expected = expected
+        self.found = found
+
+
+class VersionTaken(ServingError):
+    """Another release already bears that version number.
+
+    Attributes:
+      version: The number.
+      found: Digest of the release that has it.
+      given: Digest of the one that should have got it.
+    """
+
+    def __init__(self, path: str, version: int, found: str, given: str) -> None:
+        super().__init__(
+            f"version {version} at {path!r} is another release: it has digest {found}, this one {given}; "
+            "a version is never reused, so make a new generation of the interval"
+        )
+        self.version = version
+        self.found = found
+        self.given = given
+
+
+class ReleaseRefused(ServingError):
+    """The evidence does not allow the release.
+
+    Attributes:
+      reasons: What is missing or says no, one sentence each.
+    """
+
+    def __init__(self, name: str, version: int, reasons: tuple[str, ...]) -> None:
+        super().__init__(f"release {version} of {name} is refused:\n" + "\n".join(f"  - {reason}" for reason in reasons))
+        self.reasons = reasons
