@@ -42,7 +42,8 @@ class Param:
         if type(value) is not kind:
             raise RecordError(f"parameter {self.name} is {value!r}; expected {kind.__name__}, such as {self.default!r}")
         low, high = self.minimum, self.maximum
-        if (low is not None and value < low) or (high is not None and value > high):
+        within = isinstance(value, str) or ((low is None or value >= low) and (high is None or value <= high))
+        if not within:
             raise RecordError(f"parameter {self.name} is {value}; expected {low} to {high}")
         return value
 
