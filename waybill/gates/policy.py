@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from waybill.gates.errors import PolicyError
+from waybill.gates.intervals import INTERVALS
 from waybill.records.verdict import RuleOutcome
 
-OVERALL = "overall"  # the slice that holds every row
 _Policy = TypeVar("_Policy", "DataPolicy", "ModelPolicy")
 
 
@@ -66,10 +66,10 @@ class Threshold:
       metric: TFMA's name of it, such as `auc`.
       lower: Smallest good value, or None.
       upper: Largest good value, or None.
-      overall: Whether it holds for all rows together, judged by the value itself.
-      slices: Whether it holds for every slice that is large enough, judged by the confidence interval: a slice blocks when even the
-        interval's better end misses.
-      min_positives: Fewest rows of each label a slice needs for the metric to mean something, such as 1 or more for AUC; 0 for a metric
+      overall: Whether it holds for all rows together, judged by the value itself, as TFMA does.
+      slices: Features in whose slices it holds, judged by the confidence interval: a slice blocks when even the interval's better end
+        misses the bound, and is a warning when only the value does.
+      min_each_label: Fewest rows of each label a slice needs for the metric to mean something there, such as 10 for AUC; 0 for a metric
         that is defined in a slice of one label.
     """
 
@@ -77,14 +77,28 @@ class Threshold:
     lower: float | None = None
     upper: float | None = None
     overall: bool = True
-    slices: bool = False
-    min_positives: int = 0
+    slices: tuple[str, ...] = ()
+    min_each_label: int = 0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "slices", tuple(self.slices))
         if self.lower is None and self.upper is None:
             raise PolicyError(f"the threshold on {self.metric} has no bound; give lower, upper or both")
         if not (self.overall or self.slices):
-            raise PolicyError(f"the threshold on {self.metric} holds nowhere; set overall, slices or both")
+            raise PolicyError(f"the threshold on {self.metric} holds nowhere; set overall or name slices")
+        if self.slices and self.metric not in INTERVALS:
+            known = ", ".join(sorted(INTERVALS))
+            raise PolicyError(f"{self.metric} has no confidence interval, so slices cannot be judged by it; expected one of {known}")
+
+    def wanted(self) -> str:
+        """The bounds in words."""
+        bounds = [("at least", self.lower), ("at most", self.upper)]
+        return " and ".join(f"{word} {bound:g}" for word, bound in bounds if bound is not None)
+
+    def met_by(self, value: float) -> bool:
+        """Whether a value lies within the bounds; NaN does not."""
+        above = self.lower is None or value >= self.lower
+        return above and (self.upper is None or value <= self.upper) and value == value
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,18 +127,24 @@ class ModelPolicy:
       changes: How far metrics may fall behind the baseline's.
       slice_keys: Features whose every value is a slice of its own.
       min_slice_size: Fewest examples in a slice that is judged; a smaller one is reported as not judged.
+      confidence: Level of the confidence intervals of slices.
     """
 
     thresholds: tuple[Threshold, ...]
     changes: tuple[ChangeThreshold, ...]
     slice_keys: tuple[str, ...]
     min_slice_size: int
+    confidence: float = 0.95
 
     def __post_init__(self) -> None:
         if not any(t.overall for t in self.thresholds):
             raise PolicyError("the model policy has no overall threshold, so it would pass any model; give at least one")
         if self.min_slice_size < 1:
             raise PolicyError(f"min_slice_size is {self.min_slice_size}; expected 1 or more")
+        if not 0.5 <= self.confidence < 1:
+            raise PolicyError(f"confidence is {self.confidence}; expected 0.5 to below 1")
+        if stray := {key for t in self.thresholds for key in t.slices} - set(self.slice_keys):
+            raise PolicyError(f"a threshold names the slices of {sorted(stray)}; expected some of slice_keys: {list(self.slice_keys)}")
 
     def to_json(self) -> str:
         """The policy as one line of JSON, for an execution property."""
@@ -144,6 +164,7 @@ class ModelPolicy:
                 changes=tuple(ChangeThreshold(**c) for c in value["changes"]),
                 slice_keys=tuple(value["slice_keys"]),
                 min_slice_size=value["min_slice_size"],
+                confidence=value["confidence"],
             )
         except TypeError as error:
             raise PolicyError(f"this is not a model policy: {error}") from error

@@ -1,0 +1,111 @@
+"""Statistics and anomalies of the window's spans -> a verdict on the data.
+
+One trip of a new payment type in a hundred is a warning; one in ten turns the run red here, before anything is trained on it.
+"""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Any
+
+from absl import logging
+from tfx import types
+from tfx.dsl.components.base import base_component, base_executor, executor_spec
+from tfx.types import artifact_utils, channel, component_spec, standard_artifacts
+
+from components.types import Verdict
+from waybill.gates import data_rules, verdict_file
+from waybill.gates.data_evidence import SpanEvidence, read_schema, read_split
+from waybill.gates.policy import DataPolicy
+from waybill.records import verdict as records
+
+GATE = "data_gate"
+_ROWS = "rows_"  # prefix of the row counts that ingestion leaves on Examples, by split
+
+
+class DataGateSpec(component_spec.ComponentSpec):
+    """What the data gate reads and writes; each of its three per-span inputs carries one artifact per span of the window."""
+
+    PARAMETERS = {"policy": component_spec.ExecutionParameter(type=str)}
+    INPUTS = {
+        "anomalies": component_spec.ChannelParameter(type=standard_artifacts.ExampleAnomalies),
+        "statistics": component_spec.ChannelParameter(type=standard_artifacts.ExampleStatistics),
+        "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
+        "schema": component_spec.ChannelParameter(type=standard_artifacts.Schema),
+    }
+    OUTPUTS = {"verdict": component_spec.ChannelParameter(type=Verdict)}
+
+
+class DataGateExecutor(base_executor.BaseExecutor):
+    """Weighs what TFDV found in each span and writes the verdict; a bad verdict is an outcome, not an error."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """See base class.
+
+        Raises:
+          PolicyError: if the policy cannot be applied.
+          EvidenceError: if a file that must be looked at is missing or damaged.
+        """
+        policy = DataPolicy.from_json(exec_properties["policy"])
+        by_kind = {kind: {a.span: a for a in input_dict[kind]} for kind in ("examples", "statistics", "anomalies")}
+        rules = [data_rules.same_spans({kind: [a.span for a in input_dict[kind]] for kind in by_kind})]
+        if rules[0].outcome is records.RuleOutcome.PASS:
+            schema = read_schema(pathlib.Path(artifact_utils.get_single_uri(input_dict["schema"])))
+            spans = []
+            for span, anomalies in by_kind["anomalies"].items():
+                splits = {kind: artifact_utils.decode_split_names(artifacts[span].split_names) for kind, artifacts in by_kind.items()}
+                rules.append(data_rules.same_splits(span, splits))
+                folders = pathlib.Path(anomalies.uri), pathlib.Path(by_kind["statistics"][span].uri)
+                both = [name for name in splits["anomalies"] if name in splits["statistics"]]
+                found = tuple(read_split(name, *folders, schema) for name in both)
+                spans.append(_span(span, by_kind["examples"][span], found))
+            rules += data_rules.judge(spans, policy)
+        publish_verdict(records.Verdict.judge(GATE, rules), output_dict)
+
+
+class DataGate(base_component.BaseComponent):
+    """Judges the window's data against the schema and the policy."""
+
+    SPEC_CLASS = DataGateSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(DataGateExecutor)
+
+    def __init__(
+        self,
+        anomalies: channel.BaseChannel,
+        statistics: channel.BaseChannel,
+        examples: channel.BaseChannel,
+        schema: channel.BaseChannel,
+        policy: str,
+    ) -> None:
+        """Wires the gate.
+
+        Args:
+          anomalies: ExampleAnomalies of every span of the window.
+          statistics: ExampleStatistics of the same spans.
+          examples: Examples of the same spans, with row counts as custom properties `rows_source` and `rows_<split>`.
+          schema: The curated Schema.
+          policy: `DataPolicy.to_json()`.
+        """
+        inputs = {"anomalies": anomalies, "statistics": statistics, "examples": examples, "schema": schema}
+        super().__init__(DataGateSpec(**inputs, policy=policy, verdict=channel.Channel(type=Verdict)))
+
+
+def publish_verdict(verdict: records.Verdict, output_dict: dict[str, list[types.Artifact]]) -> None:
+    """Writes a gate's verdict into its artifact and tells the log."""
+    artifact = artifact_utils.get_single_instance(output_dict["verdict"])
+    verdict_file.write(pathlib.Path(artifact.uri), verdict)
+    artifact.gate = verdict.gate
+    artifact.decision = verdict.decision.value
+    logging.info("%s", verdict.summary())
+
+
+def _span(span: int, examples: types.Artifact, splits: tuple[Any, ...]) -> SpanEvidence:
+    """A span's evidence, with the row counts that ingestion left on its examples."""
+    noted = {key: value.int_value for key, value in examples.mlmd_artifact.custom_properties.items() if key.startswith(_ROWS)}
+    source = noted.pop(f"{_ROWS}source", None)
+    return SpanEvidence(span, splits, source, {key.removeprefix(_ROWS): rows for key, rows in noted.items()})
