@@ -3,3 +3,7 @@
 
 class RecordError(ValueError):
     """A record was given something it cannot hold; the message says what, what was expected, and what to do."""
+
+
+class Refusal(Exception):
+    """A node declines for a good reason that another attempt would not change; the message says which, and what to do."""

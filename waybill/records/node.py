@@ -22,6 +22,7 @@ class Outcome(str, enum.Enum):
     BLOCKED = "blocked"
     NOT_LANDED = "not_landed"
     LATE = "late"
+    EMPTY = "empty"
     CORRUPT = "corrupt"
     UNRESOLVED = "unresolved"
     REFUSED = "refused"

@@ -49,6 +49,13 @@ def allocate(store: Store, pipeline: str, span: int, ticket: str) -> Generation:
             continue  # another process took the number; read again
 
 
+def find(store: Store, pipeline: str, span: int, ticket: str) -> Generation | None:
+    """The generation of a ticket, or None when it has none yet."""
+    with store.reading() as connection:
+        row = connection.execute(_rows(pipeline, span).where(g.c.ticket == ticket)).first()
+        return _generation(row) if row else None
+
+
 def settle(store: Store, pipeline: str, span: int, number: int, *, root: str, spec: str) -> Generation:
     """Records a generation's spec unless it has one; returns what is recorded, so that the first to freeze wins."""
     with store.writing() as connection:

@@ -1,0 +1,113 @@
+"""The `waybill` command: a thin shell over the machinery. Verbs import what they need when they are called."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+
+from waybill.records.errors import RecordError, Refusal
+
+EPILOG = """\
+A first run, from data to a served model:
+  waybill init                                  make the lineage store, once
+  waybill land taxi                             put the example's data into the landing area
+  waybill run taxi --interval 2013-01-01        run one quarter here, without Airflow
+  waybill up                                    start Airflow on loopback; `waybill down` ends it
+
+Where things are is set by the environment: WAYBILL_HOME, WAYBILL_LANDING, WAYBILL_SERVING, WAYBILL_STORE_URL.
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parses the command line and runs a verb; returns the exit status."""
+    args = parser().parse_args(argv)
+    try:
+        return int(_verb(args)(args))
+    except (RecordError, Refusal) as error:
+        print(f"waybill: {error}", file=sys.stderr)
+        return 2
+    except Exception as error:
+        if not getattr(type(error), "__module__", "").startswith(("waybill.", "components.", "pipelines.")):
+            raise
+        print(f"waybill: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("waybill: stopped", file=sys.stderr)
+        return 130
+
+
+def parser() -> argparse.ArgumentParser:
+    """All verbs and their options."""
+    top = argparse.ArgumentParser(
+        prog="waybill",
+        description="Runs TFX pipelines on Airflow so that the model being served can be trusted and explained.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verbs = top.add_subparsers(dest="verb", metavar="verb", required=True)
+    _everyday(verbs)
+    _orchestrators(verbs)
+    return top
+
+
+def _everyday(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    verbs.add_parser("init", help="make the lineage store's tables and types, once; safe to repeat")
+    land = verbs.add_parser("land", help="deliver a pipeline's data into the landing area, one partition per interval")
+    land.add_argument("pipeline", help="name of the pipeline, such as taxi")
+    run = verbs.add_parser("run", help="run one interval here, without Airflow", description="Runs every node of one interval through the launcher.")
+    run.add_argument("pipeline", help="name of the pipeline, such as taxi")
+    run.add_argument("--interval", required=True, metavar="START", help="start of the data interval, such as 2013-07-01")
+    run.add_argument("--params", default="{}", metavar="JSON", help='parameters that differ from their defaults, such as \'{"train_steps": 200}\'')
+    run.add_argument("--reason", default="", help="why, for the record")
+    run.add_argument("--ticket", default="", help="go on with the run that was frozen for this ticket; a failed run prints it")
+    graph = verbs.add_parser("graph", help="compile each pipeline's graph.json, from which Airflow draws its DAG")
+    graph.add_argument("--check", action="store_true", help="write nothing; fail when one is stale")
+    verbs.add_parser("up", help="start Airflow on free loopback ports; prints address and login")
+    verbs.add_parser("down", help="end everything that `waybill up` started, and only that")
+    verbs.add_parser("demo", help="three scheduled quarters and a backfill through a real Airflow, ending with a summary")
+
+
+def _orchestrators(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    freeze = verbs.add_parser("run-spec", help="freeze a run; called by the first task of a DAG run")
+    freeze.add_argument("pipeline")
+    freeze.add_argument("--start", required=True, help="start of the data interval, ISO 8601")
+    freeze.add_argument("--end", default="", help="its end, checked against the schedule")
+    freeze.add_argument("--kind", required=True, choices=("scheduled", "backfill", "manual", "command_line"))
+    freeze.add_argument("--who", default="", help="the person who asked; empty for the schedule")
+    freeze.add_argument("--run", required=True, help="the orchestrator's name of the run")
+    freeze.add_argument("--ticket", required=True, help="names this asking: the same until a person clears something")
+    freeze.add_argument("--reason", default="")
+    freeze.add_argument("--asked-at", default="", help="when the run began to wait for its data, ISO 8601; default now")
+    freeze.add_argument("--params", default="{}", help="JSON object")
+    freeze.add_argument("--lifeline", action="store_true", help="end when standard input is closed")
+    node = verbs.add_parser("node", help="run one node of a frozen run").add_subparsers(dest="node_verb", metavar="run", required=True)
+    run = node.add_parser("run", help="one attempt at one node; the last line is its result as JSON")
+    run.add_argument("--spec", required=True, help="digest of the run spec, as run-spec printed it")
+    run.add_argument("--node", required=True, help="node id, the same word as the Airflow task id")
+    run.add_argument("--attempt", type=int, default=1, help="number of the attempt, from 1")
+    run.add_argument("--ticket", required=True, help="as for run-spec")
+    run.add_argument("--index", type=int, help="for a node mapped over the window: the position of its span, from 0")
+    run.add_argument("--lifeline", action="store_true", help="end when standard input is closed")
+
+
+def _verb(args: argparse.Namespace) -> Callable[[argparse.Namespace], int]:
+    if args.verb in ("init", "land", "graph"):
+        from waybill.cli import setup
+
+        return {"init": setup.init, "land": setup.land, "graph": setup.graph}[args.verb]
+    if args.verb in ("run-spec", "node"):
+        from waybill.cli import nodes
+
+        return nodes.freeze_run if args.verb == "run-spec" else nodes.run
+    if args.verb == "run":
+        from waybill.cli import run
+
+        return run.run
+    from waybill.cli import airflow
+
+    return {"up": airflow.up, "down": airflow.down, "demo": airflow.demo}[args.verb]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

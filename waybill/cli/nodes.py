@@ -1,0 +1,90 @@
+"""`waybill run-spec`, `waybill node run`: what an orchestrator calls, ending with one line of JSON."""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import json
+import sys
+from collections.abc import Callable
+
+from waybill.cli import load
+from waybill.launch import freeze
+from waybill.launch.backends import ColdBackend, end_with_standard_input
+from waybill.launch.errors import LaunchError
+from waybill.launch.landing import CorruptPartition, EmptyPartition, NotLanded
+from waybill.launch.node import run_node
+from waybill.launch.window import interval_from
+from waybill.launch.work import Work
+from waybill.records import settings as places
+from waybill.records.errors import RecordError
+from waybill.records.interval import Interval, parse_moment
+from waybill.records.node import RUN_SPEC, NodeRequest, NodeResult, Outcome
+from waybill.records.run_spec import Trigger
+from waybill.records.settings import Settings
+from waybill.store.connection import Store
+from waybill.store.errors import StoreError
+
+EXECUTE = [sys.executable, "-m", "waybill.cli.execute"]
+
+
+def say(line: str) -> None:
+    """A line for the log of whoever watches."""
+    print(line, flush=True)
+
+
+def freeze_run(args: argparse.Namespace) -> int:
+    """Freezes a run and prints its spec's digest as a node result."""
+    if args.lifeline:
+        end_with_standard_input()
+    result = frozen(args, places.load(), say)
+    print(result.to_line(), flush=True)
+    return 0 if result.successful else 1
+
+
+def frozen(args: argparse.Namespace, settings: Settings, tell: Callable[[str], None]) -> NodeResult:
+    """Freezes a run; whatever happens becomes a result."""
+    try:
+        pipeline = load.settings_of(args.pipeline)
+        interval = interval_from(pipeline, parse_moment(args.start))
+        if args.end and Interval(interval.start, parse_moment(args.end)) != interval:
+            raise RecordError(f"the interval was given an end of {args.end}; by the schedule it ends at {interval.end.isoformat()}")
+        trigger = Trigger(kind=args.kind, who=args.who, run=args.run, ticket=args.ticket, reason=args.reason)
+        request = freeze.FreezeRequest(interval, json.loads(args.params), trigger)
+        store = Store(settings.store_url)
+        try:
+            spec = freeze.freeze(request, pipeline, settings, store, tell)
+        except NotLanded as error:
+            asked = parse_moment(args.asked_at) if args.asked_at else dt.datetime.now(dt.timezone.utc)
+            late = freeze.is_late(interval, asked, dt.datetime.now(dt.timezone.utc), pipeline.landing_patience_minutes)
+            return NodeResult(RUN_SPEC, Outcome.LATE if late else Outcome.NOT_LANDED, str(error))
+    except EmptyPartition as error:
+        return NodeResult(RUN_SPEC, Outcome.EMPTY, str(error))
+    except CorruptPartition as error:
+        return NodeResult(RUN_SPEC, Outcome.CORRUPT, str(error))
+    except (RecordError, LaunchError, json.JSONDecodeError) as error:
+        return NodeResult(RUN_SPEC, Outcome.REFUSED, str(error))
+    except (StoreError, OSError) as error:
+        return NodeResult(RUN_SPEC, Outcome.FAILED, f"{type(error).__name__}: {error}")
+    spans = [{"index": i, "label": p.interval.label} for i, p in enumerate(spec.window)]
+    extra = {"spec": spec.digest, "run": spec.run, "window": spans}
+    return NodeResult(RUN_SPEC, Outcome.COMPLETE, f"{spec.run}: {len(spans)} spans, {spec.digest}", run=spec.run, extra=extra)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs one node of a frozen run in a process of its own."""
+    if args.lifeline:
+        end_with_standard_input()
+    request = NodeRequest(args.spec, args.node, args.attempt, args.ticket, args.index)
+    result = run_node(request, load.graph_of, places.load(), ColdBackend(EXECUTE), say)
+    print(result.to_line(), flush=True)
+    return 0 if result.successful else 1
+
+
+def execute_work(todo: Work) -> NodeResult:
+    """Executes decided work in this process; imports TFX unless it is there already."""
+    from waybill.launch.execute import execute
+
+    settings = places.load()
+    pipeline = todo.unit.name.split(".")[0]
+    return execute(todo, load.create_pipeline_of(pipeline), load.graph_of(pipeline), settings)

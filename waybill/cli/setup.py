@@ -1,0 +1,93 @@
+"""`waybill init`, `waybill graph`, `waybill land`: what is done once, or when a pipeline changes."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from typing import Any
+
+from waybill.cli import load
+from waybill.launch import identity
+from waybill.launch.process import prepare
+from waybill.launch.window import interval_from
+from waybill.records import settings as places
+from waybill.records.interval import parse_moment
+from waybill.records.places import Places
+from waybill.records.run_spec import Partition, RunSpec, Trigger
+from waybill.store.connection import Store
+from waybill.store.initialise import Types, initialise
+
+
+def init(args: argparse.Namespace) -> int:
+    """Makes MLMD's tables and registers all types of all pipelines."""
+    store = Store(places.load().store_url)
+    initialise(store, types_of([compiled(name) for name in load.names()]))
+    print(f"the store is ready: {store.url.render_as_string(hide_password=True)}")
+    return 0
+
+
+def land(args: argparse.Namespace) -> int:
+    """Delivers a pipeline's data into the landing area, one partition per interval."""
+    settings = places.load()
+    for interval, rows in load.lander_of(args.pipeline)(settings.landing):
+        print(f"{args.pipeline} {interval.label}: {rows} rows")
+    print(f"landed under {settings.landing / args.pipeline}")
+    return 0
+
+
+def graph(args: argparse.Namespace) -> int:
+    """Compiles every pipeline's graph.json, or with --check says which are stale."""
+    from waybill.launch.graph import build_graph
+
+    stale = []
+    for name in load.names():
+        path = places.graph_path(name)
+        text = build_graph(load.settings_of(name), compiled(name)).to_text()
+        if path.is_file() and path.read_text() == text:
+            continue
+        stale.append(name)
+        if not args.check:
+            path.write_text(text)
+            print(f"wrote pipelines/{name}/graph.json")
+    if args.check and stale:
+        print(f"graph.json of {', '.join(stale)} is not what pipeline.py and settings.py say; run `make graph` and commit it")
+        return 1
+    return 0
+
+
+def compiled(name: str) -> Any:
+    """A pipeline's IR for its first interval with nothing landed: what does not depend on a run."""
+    prepare()
+    from waybill.launch.compile import compile_pipeline
+
+    settings = load.settings_of(name)
+    interval = interval_from(settings, parse_moment(settings.start))
+    nothing = "sha256:" + hashlib.sha256(b"").hexdigest()
+    partition = Partition(interval, path="/landing", digest=nothing, rows=1)
+    spec = RunSpec(
+        pipeline=name,
+        interval=interval,
+        generation=1,
+        window=(partition,),
+        absent=(),
+        params=settings.resolve_params({}),
+        schema=nothing,
+        code=identity.code(places.PROJECT, name, settings.schema),
+        environment=identity.environment(places.PROJECT),
+        trigger=Trigger("command_line", "", "", ""),
+    )
+    where = Places(root="/artifacts", schema_file=str(places.PROJECT / settings.schema), serving="/serving")
+    return compile_pipeline(load.create_pipeline_of(name), spec, partition, where, "compiled")
+
+
+def types_of(irs: list[Any]) -> Types:
+    """Every artifact, execution and context type that the pipelines' nodes use, each once."""
+    artifacts, executions, contexts = {}, {}, {}
+    for ir in irs:
+        for node in (n.pipeline_node for n in ir.nodes):
+            executions[node.node_info.type.name] = node.node_info.type
+            for context in node.contexts.contexts:
+                contexts[context.type.name] = context.type
+            for output in node.outputs.outputs.values():
+                artifacts[output.artifact_spec.type.name] = output.artifact_spec.type
+    return Types(list(artifacts.values()), list(executions.values()), list(contexts.values()))

@@ -1,0 +1,111 @@
+"""Decided work -> a process of its own, watched to its end: a cold interpreter, or a fork of one that has TFX imported."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+
+from waybill.launch.work import Work
+from waybill.records.node import NodeResult, Outcome
+
+_PR_SET_PDEATHSIG = 1
+_MAX_RESULT = 1 << 22
+
+
+class ColdBackend:
+    """Starts a fresh interpreter for each node.
+
+    Args:
+      command: Arguments of the process that executes work; the work's JSON comes on its standard input, and the number of the file
+        descriptor for its result is appended.
+    """
+
+    def __init__(self, command: Sequence[str]):
+        self._command = list(command)
+
+    def __call__(self, todo: Work, lease_descriptor: int) -> NodeResult:
+        """Runs the work and waits for its end."""
+        reader, writer = os.pipe()
+        process = subprocess.Popen(
+            [*self._command, str(writer)],
+            stdin=subprocess.PIPE,
+            pass_fds=(writer, lease_descriptor),
+            preexec_fn=_die_with_parent,
+        )
+        os.close(writer)
+        feed = process.stdin
+        if feed is not None:
+            with feed:
+                feed.write(todo.to_text().encode())
+        answer = _read_all(reader)
+        return _ended(todo, answer, process.wait())
+
+
+class ForkBackend:
+    """Forks this process, which must have imported TFX but run no TensorFlow op and opened no store.
+
+    Args:
+      run: Executes work in the child.
+    """
+
+    def __init__(self, run: Callable[[Work], NodeResult]):
+        self._run = run
+
+    def __call__(self, todo: Work, lease_descriptor: int) -> NodeResult:
+        """Runs the work in a child and waits for its end."""
+        reader, writer = os.pipe()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                os.close(reader)
+                _die_with_parent()
+                os.write(writer, self._run(todo).to_line().encode())
+                status = 0
+            finally:
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(status)  # never run the parent's clean-up in the child
+        os.close(writer)
+        answer = _read_all(reader)
+        return _ended(todo, answer, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+
+def end_with_standard_input() -> None:
+    """Ends this process's whole group as soon as its standard input is closed, that is when whoever started it is gone."""
+
+    def watch() -> None:
+        while os.read(0, 4096):
+            pass
+        os.killpg(os.getpgid(0), signal.SIGKILL)
+
+    threading.Thread(target=watch, name="lifeline", daemon=True).start()
+
+
+def _die_with_parent() -> None:
+    """Asks the kernel to kill this process when the one that started it dies."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+def _read_all(descriptor: int) -> bytes:
+    with os.fdopen(descriptor, "rb") as handle:
+        return handle.read(_MAX_RESULT)
+
+
+def _ended(todo: Work, answer: bytes, status: int) -> NodeResult:
+    """The result the process left, or what its end says when it left none."""
+    result = NodeResult.from_line(answer.decode(errors="replace")) if answer else None
+    if result is not None:
+        return result
+    if status < 0:
+        name = signal.Signals(-status).name
+        hint = " (the kernel does this when memory runs out, see dmesg; a person or an eviction may have done it too)" if status == -9 else ""
+        return NodeResult(todo.node, Outcome.KILLED, f"the node's process was killed by {name}{hint}", run=todo.unit.name)
+    return NodeResult(todo.node, Outcome.FAILED, f"the node's process ended with status {status} and left no result; its log says more")

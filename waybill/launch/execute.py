@@ -1,0 +1,111 @@
+"""One decided attempt -> the node executed through TFX and a result read back from MLMD. The half that imports TFX."""
+
+from __future__ import annotations
+
+import sys
+import time
+import traceback
+from typing import Any
+
+from waybill.launch import specs, work
+from waybill.launch.choice import RESOLVER, run_resolver
+from waybill.launch.compile import CompiledNode, CreatePipeline, compile_pipeline, node_of
+from waybill.launch.errors import ChainBroken, InputsUnresolved
+from waybill.launch.inputs import InputResolver, channels_of, pin
+from waybill.launch.landing import CorruptPartition
+from waybill.launch.launcher import NodeLauncher, reusable
+from waybill.launch.reference import take_over
+from waybill.launch.repair import CAUSE
+from waybill.launch.work import Work
+from waybill.records.errors import Refusal
+from waybill.records.graph import Graph
+from waybill.records.node import NodeResult, Outcome
+from waybill.records.settings import PROJECT, Settings
+from waybill.store import reads
+from waybill.store.connection import Store
+from waybill.store.failures import record_failure
+from waybill.store.reads import ArtifactRow
+
+_OUTCOMES: tuple[tuple[type[Exception], Outcome], ...] = (
+    (InputsUnresolved, Outcome.UNRESOLVED),
+    (CorruptPartition, Outcome.CORRUPT),
+    (Refusal, Outcome.REFUSED),
+)
+
+
+def execute(todo: Work, create: CreatePipeline, graph: Graph, settings: Settings) -> NodeResult:
+    """Executes one attempt; an exception of the executor becomes a result, never a traceback alone."""
+    started = time.monotonic()
+    sys.argv = sys.argv[:1]  # executors append the process's arguments to Beam's
+    store = Store(settings.store_url)
+    try:
+        result = _Execution(todo, create, graph, settings, store).run()
+    except Exception as error:  # the boundary to executors, which may raise anything
+        traceback.print_exc()
+        outcome = next((o for kind, o in _OUTCOMES if isinstance(error, kind)), Outcome.FAILED)
+        result = NodeResult(todo.node, outcome, f"{type(error).__name__}: {error}", run=todo.unit.name)
+    return NodeResult(**{**vars(result), "seconds": round(time.monotonic() - started, 3)})
+
+
+class _Execution:
+    """The steps of one attempt, in order."""
+
+    def __init__(self, todo: Work, create: CreatePipeline, graph: Graph, settings: Settings, store: Store):
+        self._todo = todo
+        self._graph = graph
+        self._store = store
+        self._settings = settings
+        self._lineage = [specs.load(settings.specs, digest) for digest in todo.lineage]
+        self._spec = self._lineage[0]
+        self._connection = store.mlmd_config()
+        places = todo.unit.places(settings, self._spec.pipeline, PROJECT / graph.settings.schema)
+        ir = compile_pipeline(create, self._spec, todo.unit.partition, places, todo.unit.name)
+        self._compiled: CompiledNode = node_of(ir, todo.node)
+
+    def run(self) -> NodeResult:
+        """Resolves, launches, and reads the result back."""
+        stamps = work.stamps(self._spec, self._todo.unit)
+        if self._compiled.node.node_info.type.name == RESOLVER:
+            execution_id, choice = run_resolver(self._compiled, self._connection, self._store, stamps)
+            return self._result(execution_id, f"{choice.chosen}; rule: {choice.rule}")
+        resolved = self._resolve()
+        pin(self._compiled.node, resolved)
+        earlier = reusable(self._earlier(), {key: [a.id for a in found] for key, found in resolved.items()})
+        NodeLauncher(self._compiled, self._connection, stamps, earlier, self._todo.attempt).launch()
+        return self._result(self._finished(resolved), "done")
+
+    def _resolve(self) -> dict[str, list[ArtifactRow]]:
+        """Resolves the inputs first, so that a failure leaves an execution that says why, and no chain with holes."""
+        resolver = InputResolver(self._store, self._graph, self._lineage)
+        channels, optional = channels_of(self._compiled.node)
+        try:
+            resolved = resolver.resolve(channels, optional)
+        except InputsUnresolved as error:
+            record_failure(self._connection, self._compiled.node, CAUSE, str(error), self._todo.attempt)
+            raise
+        take_over(self._connection, self._compiled, resolver, channels, self._todo.unit, self._settings)
+        return resolved
+
+    def _earlier(self) -> list[tuple[int, dict[str, list[int]]]]:
+        found = reads.executions(self._store, self._spec.pipeline, self._todo.unit.name, self._todo.node)
+        unfinished = [e.id for e in found if not e.successful]
+        return [(i, {key: [a.id for a in group] for key, group in reads.inputs(self._store, i).items()}) for i in unfinished]
+
+    def _finished(self, resolved: dict[str, list[ArtifactRow]]) -> int:
+        """The execution that this launch finished.
+
+        Raises:
+          ChainBroken: if there is none, or MLMD does not show the inputs it was given.
+        """
+        done = reads.successful_execution(self._store, self._spec.pipeline, self._todo.unit.name, self._todo.node)
+        if done is None:
+            raise ChainBroken(f"{self._todo.node} returned, but MLMD has no finished execution of it in {self._todo.unit.name}")
+        recorded = {key: [a.id for a in group] for key, group in reads.inputs(self._store, done.id).items()}
+        given = {key: [a.id for a in group] for key, group in resolved.items() if group}
+        if recorded != given:
+            raise ChainBroken(f"execution {done.id} of {self._todo.node} records inputs {recorded}; it was given {given}")
+        return done.id
+
+    def _result(self, execution_id: int, message: str) -> NodeResult:
+        outputs: dict[str, Any] = work.result_refs(reads.outputs(self._store, execution_id))
+        return NodeResult(self._todo.node, Outcome.COMPLETE, message, run=self._todo.unit.name, execution=execution_id, outputs=outputs)

@@ -1,0 +1,58 @@
+"""The gates before a node -> a refusal, unless each has a PASS on record that its own rules still give.
+
+A task's colour is nobody's evidence: marking a gate as success in the UI changes nothing here.
+"""
+
+from __future__ import annotations
+
+import json
+import pathlib
+
+from waybill.launch.errors import GateClosed, InputsUnresolved
+from waybill.launch.inputs import InputResolver, check_bytes
+from waybill.records.errors import RecordError
+from waybill.records.graph import Graph
+from waybill.records.verdict import Decision, Verdict
+from waybill.store import reads
+from waybill.store.connection import Store
+
+VERDICT_TYPE = "WaybillVerdict"
+VERDICT_FILE = "verdict.json"
+
+
+def check_before(node_id: str, graph: Graph, resolver: InputResolver, store: Store) -> None:
+    """Checks every gate on the way to a node.
+
+    Raises:
+      GateClosed: if one has not been run, says BLOCKED, or has a verdict that its rules do not support.
+    """
+    for gate in graph.gates_before(node_id):
+        try:
+            [(unit, execution)] = resolver.executions_of(gate)
+        except InputsUnresolved as error:
+            raise GateClosed(f"{node_id} needs a PASS of {gate}, which has not been run: {error}") from error
+        verdict = verdict_of(store, execution.id)
+        if verdict is None or verdict.decision is not Decision.PASS:
+            found = verdict.summary() if verdict else "no verdict"
+            raise GateClosed(f"{node_id} needs a PASS of {gate}; on record in {unit} (a task marked as success does not change it): {found}")
+
+
+def verdict_of(store: Store, execution_id: int) -> Verdict | None:
+    """The verdict that an execution wrote, judged again from its rules; None when it wrote none.
+
+    Raises:
+      GateClosed: if the verdict's bytes are not those that were stamped, or its decision is not what its rules give.
+    """
+    found = [a for group in reads.outputs(store, execution_id).values() for a in group if a.type == VERDICT_TYPE]
+    if not found:
+        return None
+    [artifact] = found
+    try:
+        check_bytes(artifact)
+        written = Verdict.from_json(json.loads((pathlib.Path(artifact.uri) / VERDICT_FILE).read_text(encoding="utf-8")))
+    except (InputsUnresolved, RecordError, OSError, ValueError, KeyError, TypeError) as error:
+        raise GateClosed(f"the verdict of execution {execution_id} cannot be trusted: {error}") from error
+    judged = Verdict.judge(written.gate, written.rules)
+    if judged.decision is not written.decision or artifact.properties.get("decision") != written.decision.value:
+        raise GateClosed(f"the verdict of execution {execution_id} says {written.decision.value}; its rules give {judged.decision.value}")
+    return written
