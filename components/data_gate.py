@@ -8,13 +8,12 @@ from __future__ import annotations
 import pathlib
 from typing import Any
 
-from absl import logging
 from tfx import types
 from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.types import artifact_utils, channel, component_spec, standard_artifacts
 
-from components.types import Verdict
-from waybill.gates import data_rules, verdict_file
+from components.types import Verdict, record
+from waybill.gates import data_rules
 from waybill.gates.data_evidence import SpanEvidence, read_schema, read_split
 from waybill.gates.policy import DataPolicy
 from waybill.records import verdict as records
@@ -65,7 +64,7 @@ class DataGateExecutor(base_executor.BaseExecutor):
                 found = tuple(read_split(name, *folders, schema) for name in both)
                 spans.append(_span(span, by_kind["examples"][span], found))
             rules += data_rules.judge(spans, policy)
-        publish_verdict(records.Verdict.judge(GATE, rules), output_dict)
+        record(records.Verdict.judge(GATE, rules), artifact_utils.get_single_instance(output_dict["verdict"]))
 
 
 class DataGate(base_component.BaseComponent):
@@ -93,15 +92,6 @@ class DataGate(base_component.BaseComponent):
         """
         inputs = {"anomalies": anomalies, "statistics": statistics, "examples": examples, "schema": schema}
         super().__init__(DataGateSpec(**inputs, policy=policy, verdict=channel.Channel(type=Verdict)))
-
-
-def publish_verdict(verdict: records.Verdict, output_dict: dict[str, list[types.Artifact]]) -> None:
-    """Writes a gate's verdict into its artifact and tells the log."""
-    artifact = artifact_utils.get_single_instance(output_dict["verdict"])
-    verdict_file.write(pathlib.Path(artifact.uri), verdict)
-    artifact.gate = verdict.gate
-    artifact.decision = verdict.decision.value
-    logging.info("%s", verdict.summary())
 
 
 def _span(span: int, examples: types.Artifact, splits: tuple[Any, ...]) -> SpanEvidence:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import pathlib
+
+from absl import logging
 from tfx.types.artifact import Artifact, Property, PropertyType
+
+from waybill.gates import verdict_file
+from waybill.records import verdict as records
 
 
 class Verdict(Artifact):
@@ -15,3 +21,14 @@ class Verdict(Artifact):
 
     TYPE_NAME = "WaybillVerdict"
     PROPERTIES = {"gate": Property(type=PropertyType.STRING), "decision": Property(type=PropertyType.STRING)}
+
+
+def record(verdict: records.Verdict, artifact: Artifact) -> None:
+    """Writes a gate's verdict into its artifact and tells the log.
+
+    A function and no method, because the launcher hands executors an artifact of a class it made from MLMD's type.
+    """
+    verdict_file.write(pathlib.Path(artifact.uri), verdict)
+    artifact.gate = verdict.gate
+    artifact.decision = verdict.decision.value
+    logging.info("%s", verdict.summary())

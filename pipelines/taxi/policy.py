@@ -24,24 +24,30 @@ DATA_POLICY = DataPolicy(
     min_rows={"train": 50, "eval": 20},
 )
 
+SLICES = ("payment_type", "company", "trip_start_hour", "span")
+
+# Overall values of a plain logistic regression over all 16 windows of the real data: AUC 0.89 to 0.95, accuracy 0.80 to 0.91, calibration
+# 0.95 to 1.10. Among card payers alone its AUC is about 0.5 and its accuracy 0.42 to 0.69, so AUC is not asked of payment types, and there
+# a slice must only not be surely worse than a coin.
 MODEL_POLICY = ModelPolicy(
     thresholds=(
-        Threshold("auc", lower=0.80, slices=True, min_positives=20),
-        Threshold("binary_accuracy", lower=0.80),
-        Threshold("binary_accuracy", lower=0.70, overall=False, slices=True),
-        Threshold("calibration", lower=0.6, upper=1.6),
+        Threshold("auc", lower=0.80),
+        Threshold("binary_accuracy", lower=0.75),
+        Threshold("calibration", lower=0.7, upper=1.4),
+        Threshold("binary_accuracy", lower=0.5, overall=False, slices=SLICES),
+        Threshold("calibration", lower=0.5, upper=2.0, overall=False, slices=SLICES, min_each_label=10),
+        Threshold("auc", lower=0.70, overall=False, slices=("company", "trip_start_hour", "span"), min_each_label=10),
     ),
-    changes=(ChangeThreshold("auc", max_drop=0.05),),
-    slice_keys=("payment_type", "company", "trip_start_hour", "span"),
-    min_slice_size=50,
+    changes=(ChangeThreshold("auc", max_drop=0.03),),
+    slice_keys=SLICES,
+    min_slice_size=30,
 )
 
 
 def eval_config() -> EvalConfig:
     """What TFMA computes and what it blesses: every metric on every slice, the policy's overall thresholds.
 
-    Slices are judged by the model gate alone, because TFMA can neither wait for a slice to be large enough nor take a confidence interval
-    into account.
+    Slices are judged by the model gate alone, because TFMA judges a slice of three rows like one of three thousand, and by its value alone.
     """
     from waybill.gates.eval_config import build
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-from google.protobuf import wrappers_pb2
 from tensorflow_model_analysis.proto import config_pb2
 
 from waybill.gates.policy import ModelPolicy
@@ -35,10 +34,6 @@ def build(policy: ModelPolicy, *, label: str, prediction: str) -> config_pb2.Eva
         model_specs=[config_pb2.ModelSpec(**specs)],
         slicing_specs=[config_pb2.SlicingSpec(), *(config_pb2.SlicingSpec(feature_keys=[key]) for key in policy.slice_keys)],
         metrics_specs=[config_pb2.MetricsSpec(metrics=[_metric(policy, *metric) for metric in METRICS])],
-        options=config_pb2.Options(
-            compute_confidence_intervals=wrappers_pb2.BoolValue(value=True),
-            confidence_intervals=config_pb2.ConfidenceIntervalOptions(method=config_pb2.ConfidenceIntervalOptions.JACKKNIFE),
-        ),
     )
 
 
