@@ -11,6 +11,7 @@ import select
 import signal
 import sys
 import time
+import traceback
 import uuid
 from collections.abc import Iterator
 
@@ -87,6 +88,8 @@ def run_apart(request: NodeRequest, settings: Settings, log: pathlib.Path, title
             _into_file(log)
             result = run_node(request, load.graph_of, settings, ForkBackend(nodes.execute_work), nodes.say)
             os.write(writer, result.to_line().encode())
+        except BaseException:
+            traceback.print_exc()  # os._exit below would swallow it
         finally:
             sys.stdout.flush()
             os._exit(0)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Sequence
 
 from waybill.launch.work import Work
@@ -69,6 +70,8 @@ class ForkBackend:
                 _die_with_parent()
                 os.write(writer, self._run(todo).to_line().encode())
                 status = 0
+            except BaseException:
+                traceback.print_exc()  # os._exit below would swallow it
             finally:
                 sys.stdout.flush()
                 sys.stderr.flush()

@@ -53,23 +53,20 @@ def _reference(connection: Any, compiled: CompiledNode, upstream: str, original_
     from ml_metadata.proto import metadata_store_pb2
 
     mlmd = metadata_store.MetadataStore(connection)
-    try:
-        [original] = mlmd.get_executions_by_id([original_id])
-        copy = metadata_store_pb2.Execution(type_id=original.type_id, last_known_state=metadata_store_pb2.Execution.CACHED)
-        for name, value in original.properties.items():
-            copy.properties[name].CopyFrom(value)
-        for name, value in original.custom_properties.items():
-            copy.custom_properties[name].CopyFrom(value)
-        copy.custom_properties[FROM].int_value = original_id
-        events = mlmd.get_events_by_execution_ids([original_id])
-        artifacts = {a.id: a for a in mlmd.get_artifacts_by_id([e.artifact_id for e in events])}
-        pairs = []
-        for old in events:
-            event = metadata_store_pb2.Event(type=old.type, path=old.path)
-            pairs.append((artifacts[old.artifact_id], event))
-        mlmd.put_execution(copy, pairs, _contexts(mlmd, compiled, upstream, unit), reuse_context_if_already_exist=True)
-    finally:
-        mlmd.close()
+    [original] = mlmd.get_executions_by_id([original_id])
+    copy = metadata_store_pb2.Execution(type_id=original.type_id, last_known_state=metadata_store_pb2.Execution.CACHED)
+    for name, value in original.properties.items():
+        copy.properties[name].CopyFrom(value)
+    for name, value in original.custom_properties.items():
+        copy.custom_properties[name].CopyFrom(value)
+    copy.custom_properties[FROM].int_value = original_id
+    events = mlmd.get_events_by_execution_ids([original_id])
+    artifacts = {a.id: a for a in mlmd.get_artifacts_by_id([e.artifact_id for e in events])}
+    pairs = []
+    for old in events:
+        event = metadata_store_pb2.Event(type=old.type, path=old.path)
+        pairs.append((artifacts[old.artifact_id], event))
+    mlmd.put_execution(copy, pairs, _contexts(mlmd, compiled, upstream, unit), reuse_context_if_already_exist=True)
 
 
 def _contexts(mlmd: Any, compiled: CompiledNode, upstream: str, unit: Unit) -> list[Any]:

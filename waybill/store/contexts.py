@@ -35,9 +35,7 @@ def record_run(store: Store, spec: RunSpec) -> None:
     except errors.NotFoundError:
         raise NotInitialised("the store has no types yet; make them once with: waybill init") from None
     except errors.AlreadyExistsError:
-        return record_run(store, spec)  # another process made the context between our look and our write
-    finally:
-        mlmd.close()
+        record_run(store, spec)  # another process made the context between our look and our write
 
 
 def _properties(spec: RunSpec) -> dict[str, str | int]:

@@ -41,7 +41,6 @@ def initialise(store: Store, types: Types) -> None:
             mlmd.put_execution_type(execution, can_add_fields=True, can_omit_fields=True)
         for context in types.contexts:
             mlmd.put_context_type(context, can_add_fields=True, can_omit_fields=True)
-        mlmd.close()
         tables.ours.create_all(store.engine())
 
 

@@ -125,6 +125,13 @@ def producer(store: Store, artifact_id: int) -> int | None:
         return connection.execute(query).scalar()
 
 
+def execution_type(store: Store, execution_id: int) -> str:
+    """Name of an execution's type."""
+    query = sa.select(t.type_.c.name).join(t.execution, t.execution.c.type_id == t.type_.c.id).where(t.execution.c.id == execution_id)
+    with store.reading() as connection:
+        return str(connection.execute(query).scalar_one())
+
+
 def context_properties(store: Store, type_name: str, name: str) -> dict[str, Any]:
     """The properties of a context; empty when there is no such context."""
     with store.reading() as connection:
