@@ -1,0 +1,37 @@
+"""The environment that pytest runs in -> the tests that belong to it, kept away from everything outside of them.
+
+Files named `test_airflow_*.py` belong to Airflow's Python, all others to TFX's. `make test` runs both.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import pathlib
+import tempfile
+
+import pytest
+
+IN_AIRFLOWS_PYTHON = importlib.util.find_spec("airflow") is not None
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Gives the session a home of its own, before anything reads the environment."""
+    home = tempfile.TemporaryDirectory(prefix="waybill-tests-")
+    config.add_cleanup(home.cleanup)
+    for name in [name for name in os.environ if name.startswith(("WAYBILL_", "AIRFLOW_"))]:
+        del os.environ[name]
+    os.environ["WAYBILL_HOME"] = f"{home.name}/waybill"
+    if IN_AIRFLOWS_PYTHON:
+        os.environ["AIRFLOW_HOME"] = f"{home.name}/airflow"
+        os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+    else:
+        os.environ["TF_USE_LEGACY_KERAS"] = "1"
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+
+
+def pytest_ignore_collect(collection_path: pathlib.Path) -> bool | None:
+    """Leaves out the tests of the other environment."""
+    if not collection_path.name.startswith("test_"):
+        return None
+    return True if collection_path.name.startswith("test_airflow_") != IN_AIRFLOWS_PYTHON else None
