@@ -1,0 +1,127 @@
+"""Runs of the tiny pipeline in a folder of their own, each node in a fork of the test process, as `waybill run` does it."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import pickle
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import tiny_pipeline
+
+from waybill.cli import run as run_verb
+from waybill.cli.setup import types_of
+from waybill.launch import freeze
+from waybill.launch.backends import ForkBackend
+from waybill.launch.compile import compile_pipeline
+from waybill.launch.execute import execute
+from waybill.launch.graph import build_graph
+from waybill.launch.landing import deliver
+from waybill.launch.node import run_node
+from waybill.launch.window import interval_from
+from waybill.records import settings as settings_lib
+from waybill.records.graph import Graph, Node, PipelineSettings
+from waybill.records.interval import Interval, parse_moment
+from waybill.records.node import NodeRequest, NodeResult
+from waybill.records.places import Places
+from waybill.records.run_spec import Code, Environment, Partition, RunSpec, Trigger
+from waybill.store.connection import Store
+from waybill.store.initialise import initialise
+
+
+def apart(work: Callable[[], Any]) -> Any:
+    """Runs `work` in a forked process and returns its result; the test process itself opens no store, so that it may fork."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            os.close(reader)
+            os.write(writer, pickle.dumps(work()))
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stderr.flush()
+            os._exit(status)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as handle:
+        answer = handle.read()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, "the forked part of the test failed; its words are above"
+    return pickle.loads(answer)
+
+
+@dataclasses.dataclass
+class Tiny:
+    """An installation in a folder, with the tiny pipeline."""
+
+    settings: settings_lib.Settings
+    pipeline: PipelineSettings
+    graph: Graph
+    params: dict[str, Any]
+
+    @property
+    def store(self) -> Store:
+        return Store(self.settings.store_url)
+
+    @property
+    def faults(self) -> pathlib.Path:
+        return pathlib.Path(self.params["faults"])
+
+    def interval(self, start: str) -> Interval:
+        return interval_from(self.pipeline, parse_moment(start))
+
+    def land(self, start: str, text: str = "one row") -> Interval:
+        interval = self.interval(start)
+        deliver(self.settings.landing, "tiny", interval, {"data.csv": f"name\n{text} of {start}\n".encode()}, 1, replace=True)
+        return interval
+
+    def freeze(self, start: str, ticket: str = "ticket-1", **params: Any) -> RunSpec:
+        trigger = Trigger("manual", "ada", f"tiny/{start}", ticket)
+        request = freeze.FreezeRequest(self.interval(start), {**self.params, **params}, trigger)
+        return apart(lambda: freeze.freeze(request, self.pipeline, self.settings, self.store, print))
+
+    def node(self, spec: RunSpec, node: str, *, ticket: str = "", index: int | None = None, attempt: int = 1) -> NodeResult:
+        request = NodeRequest(spec.digest, node, attempt, ticket or spec.trigger.ticket, index)
+        backend = ForkBackend(lambda todo: execute(todo, tiny_pipeline.create_pipeline, self.graph, self.settings))
+        return apart(lambda: run_node(request, lambda _: self.graph, self.settings, backend, print))
+
+    def run(self, spec: RunSpec, *, ticket: str = "", upto: str = "") -> list[NodeResult]:
+        """Runs all nodes in order, stopping after a bad end or after `upto`."""
+        results = []
+        for step in run_verb.steps(self.graph, [p.interval.label for p in spec.window]):
+            results.append(self.node(spec, step.node, ticket=ticket, index=step.index))
+            if not results[-1].successful or step.node == upto:
+                break
+        return results
+
+
+def make_tiny(folder: pathlib.Path) -> Tiny:
+    """A fresh installation under `folder`, its store initialised."""
+    settings = settings_lib.load({"WAYBILL_HOME": str(folder / "home")})
+    graph, types = apart(_compiled)
+    store = Store(settings.store_url)
+    apart(lambda: initialise(store, types))
+    (folder / "faults").mkdir()
+    return Tiny(settings, tiny_pipeline.SETTINGS, graph, {"faults": str(folder / "faults"), "verdict": "PASS", "window": 2})
+
+
+def _compiled() -> tuple[Graph, Any]:
+    settings = tiny_pipeline.SETTINGS
+    interval = interval_from(settings, parse_moment("2013-01-01"))
+    partition = Partition(interval, "/landing", "sha256:" + "0" * 64, 1)
+    spec = RunSpec(
+        "tiny", interval, 1, (partition,), (), settings.resolve_params({}), "sha256:" + "0" * 64, Code("", False, ""), Environment("", {}),
+        Trigger("manual", "", "", ""),
+    )  # fmt: skip
+    ir = compile_pipeline(tiny_pipeline.create_pipeline, spec, partition, Places("/a", "/s", "/m"), "compiled")
+    return build_graph(settings, ir), types_of([ir])
+
+
+def node_of(graph: Graph, node_id: str) -> Node:
+    """Shorthand for a node of a graph."""
+    return graph.node(node_id)
