@@ -40,7 +40,11 @@ class BaselineByInterval(resolver.ResolverStrategy):
         rule = f"the newest release of an interval that had ended by {self._before.isoformat()}"
         rejected = tuple(
             f"{release.properties['pushed_version']}: "
-            + ("an older release of an older interval" if release in older else f"its interval ends at {release.properties['interval_end']}")
+            + (
+                "an older release of an older interval"
+                if release in older
+                else f"its interval ends at {release.properties['interval_end']}"
+            )
             for release in sorted(releases, key=lambda r: -int(r.properties["pushed_version"]))
             if not older or release.id != older[-1].id
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import glob
 import os
 import pathlib
 import pwd
@@ -40,14 +39,14 @@ def server() -> Iterator[str]:
 
 
 def _binaries() -> pathlib.Path:
-    found = sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"))
+    found = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     if not found and os.geteuid() == 0 and shutil.which("apt-get"):
         subprocess.run(["apt-get", "-qq", "update"], check=False, capture_output=True)
         subprocess.run(["apt-get", "-qq", "-y", "install", "postgresql"], check=False, capture_output=True)
-        found = sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"))
+        found = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     if not found:
         pytest.skip("PostgreSQL is not installed and could not be (needs root and apt-get)")
-    return pathlib.Path(found[-1]).parent
+    return found[-1].parent
 
 
 def _as_user(folder: pathlib.Path) -> list[str]:

@@ -46,7 +46,7 @@ def at_once(count: int, work: Any) -> list[Any]:
 def counts(url: str) -> dict[str, int]:
     with Store(url).reading() as connection:
         rows = connection.exec_driver_sql("SELECT name, count(*) FROM Type WHERE name LIKE '%%Type_' GROUP BY name").all()
-    return {name: count for name, count in rows}
+    return dict(tuple(row) for row in rows)
 
 
 class Initialise:

@@ -64,7 +64,7 @@ class _Executor(base_executor.BaseExecutor):
     """Writes the names and bytes of its inputs, half of them before the fault and half after it."""
 
     def Do(self, input_dict, output_dict, exec_properties):  # noqa: N802
-        [(key, [output])] = output_dict.items()
+        [[output]] = output_dict.values()
         folder = pathlib.Path(output.uri)
         attempt = folder / f"shard-of-process-{os.getpid()}" if self._fault(exec_properties) else None
         if attempt:
@@ -135,7 +135,12 @@ def create_pipeline(run_spec, *, partition, places):
     schema_gen = tfx.components.ImportSchemaGen(schema_file=places.schema_file).with_id("schema_gen")
     schema = schema_gen.outputs["schema"]
     example_gen = _component(
-        "TinyGen", {"schema": (schema, False)}, ("examples", standard_artifacts.Examples), "example_gen", faults, str(partition.interval.span)
+        "TinyGen",
+        {"schema": (schema, False)},
+        ("examples", standard_artifacts.Examples),
+        "example_gen",
+        faults,
+        str(partition.interval.span),
     )
     examples = (example_gen.outputs["examples"], False)
     data_gate = _component(

@@ -55,10 +55,14 @@ def _everyday(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     verbs.add_parser("init", help="make the lineage store's tables and types, once; safe to repeat")
     land = verbs.add_parser("land", help="deliver a pipeline's data into the landing area, one partition per interval")
     land.add_argument("pipeline", help="name of the pipeline, such as taxi")
-    run = verbs.add_parser("run", help="run one interval here, without Airflow", description="Runs every node of one interval through the launcher.")
+    run = verbs.add_parser(
+        "run", help="run one interval here, without Airflow", description="Runs every node of one interval through the launcher."
+    )
     run.add_argument("pipeline", help="name of the pipeline, such as taxi")
     run.add_argument("--interval", required=True, metavar="START", help="start of the data interval, such as 2013-07-01")
-    run.add_argument("--params", default="{}", metavar="JSON", help='parameters that differ from their defaults, such as \'{"train_steps": 200}\'')
+    run.add_argument(
+        "--params", default="{}", metavar="JSON", help="parameters that differ from their defaults, such as '{\"train_steps\": 200}'"
+    )
     run.add_argument("--reason", default="", help="why, for the record")
     run.add_argument("--ticket", default="", help="go on with the run that was frozen for this ticket; a failed run prints it")
     graph = verbs.add_parser("graph", help="compile each pipeline's graph.json, from which Airflow draws its DAG")

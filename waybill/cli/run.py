@@ -88,7 +88,7 @@ def run_apart(request: NodeRequest, settings: Settings, log: pathlib.Path, title
             _into_file(log)
             result = run_node(request, load.graph_of, settings, ForkBackend(nodes.execute_work), nodes.say)
             os.write(writer, result.to_line().encode())
-        except BaseException:
+        except BaseException:  # noqa: BLE001 - the child must end here whatever happened
             traceback.print_exc()  # os._exit below would swallow it
         finally:
             sys.stdout.flush()
@@ -109,7 +109,7 @@ def run_apart(request: NodeRequest, settings: Settings, log: pathlib.Path, title
 
 def _wait(reader: int, title: str) -> bytes:
     started = time.monotonic()
-    chunks = []
+    chunks: list[bytes] = []
     while True:
         ready, _, _ = select.select([reader], [], [], 0.5)
         if not ready:

@@ -70,7 +70,7 @@ class ForkBackend:
                 _die_with_parent()
                 os.write(writer, self._run(todo).to_line().encode())
                 status = 0
-            except BaseException:
+            except BaseException:  # noqa: BLE001 - the child must end here whatever happened
                 traceback.print_exc()  # os._exit below would swallow it
             finally:
                 sys.stdout.flush()
@@ -109,6 +109,8 @@ def _ended(todo: Work, answer: bytes, status: int) -> NodeResult:
         return result
     if status < 0:
         name = signal.Signals(-status).name
-        hint = " (the kernel does this when memory runs out, see dmesg; a person or an eviction may have done it too)" if status == -9 else ""
+        hint = (
+            " (the kernel does this when memory runs out, see dmesg; a person or an eviction may have done it too)" if status == -9 else ""
+        )
         return NodeResult(todo.node, Outcome.KILLED, f"the node's process was killed by {name}{hint}", run=todo.unit.name)
     return NodeResult(todo.node, Outcome.FAILED, f"the node's process ended with status {status} and left no result; its log says more")

@@ -69,7 +69,7 @@ def run_resolver(compiled: CompiledNode, connection: Any, store: Store, stamps: 
                 "rule": choice.rule,
                 "chosen": choice.chosen,
                 "rejected": json.dumps(choice.rejected),
-                **{name: value for name, value in stamps.items()},
+                **stamps,
             },
         )
         execution_publish_utils.publish_internal_execution(

@@ -40,7 +40,7 @@ def execute(todo: Work, create: CreatePipeline, graph: Graph, settings: Settings
     store = Store(settings.store_url)
     try:
         result = _Execution(todo, create, graph, settings, store).run()
-    except Exception as error:  # the boundary to executors, which may raise anything
+    except Exception as error:  # noqa: BLE001 - the boundary to executors, which may raise anything
         traceback.print_exc()
         outcome = next((o for kind, o in _OUTCOMES if isinstance(error, kind)), Outcome.FAILED)
         result = NodeResult(todo.node, outcome, f"{type(error).__name__}: {error}", run=todo.unit.name)

@@ -34,7 +34,9 @@ def check_before(node_id: str, graph: Graph, resolver: InputResolver, store: Sto
         verdict = verdict_of(store, execution.id)
         if verdict is None or verdict.decision is not Decision.PASS:
             found = verdict.summary() if verdict else "no verdict"
-            raise GateClosed(f"{node_id} needs a PASS of {gate}; on record in {unit} (a task marked as success does not change it): {found}")
+            raise GateClosed(
+                f"{node_id} needs a PASS of {gate}; on record in {unit} (a task marked as success does not change it): {found}"
+            )
 
 
 def verdict_of(store: Store, execution_id: int) -> Verdict | None:

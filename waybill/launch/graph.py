@@ -24,14 +24,21 @@ def build_graph(settings: PipelineSettings, ir: Any) -> Graph:
     named = [node for stage in settings.stages for node in stage.nodes]
     if sorted(named) != sorted(compiled):
         only_here, only_there = sorted(set(named) - set(compiled)), sorted(set(compiled) - set(named))
-        raise RecordError(f"settings.py and pipeline.py of {settings.name} name different nodes: only in settings {only_here}, only in pipeline {only_there}")
-    first = Node(RUN_SPEC, "", "spec", (), gate=False, says="Freezes what the run is about: interval, window, parameters, code, environment")
+        raise RecordError(
+            f"settings.py and pipeline.py of {settings.name} name different nodes: only in settings {only_here}, "
+            f"only in pipeline {only_there}"
+        )
+    first = Node(
+        RUN_SPEC, "", "spec", (), gate=False, says="Freezes what the run is about: interval, window, parameters, code, environment"
+    )
     nodes = [first]
     for stage in settings.stages:
         for node_id in stage.nodes:
             upstream = tuple(sorted(compiled[node_id].upstream_nodes)) or (RUN_SPEC,)
             if early := [u for u in upstream if u not in {n.id for n in nodes}]:
-                raise RecordError(f"node {node_id} needs {', '.join(early)}, which settings.py of {settings.name} lists after it; reorder the stages")
+                raise RecordError(
+                    f"node {node_id} needs {', '.join(early)}, which settings.py of {settings.name} lists after it; reorder the stages"
+                )
             gate = any(o.artifact_spec.type.name == VERDICT_TYPE for o in compiled[node_id].outputs.outputs.values())
             nodes.append(Node(node_id, stage.name, stage.scope, upstream, gate, stage.says))
     return Graph(settings, tuple(nodes))

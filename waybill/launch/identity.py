@@ -12,7 +12,16 @@ from waybill.launch.errors import SpecMismatch
 from waybill.records import digest
 from waybill.records.run_spec import Code, Environment, RunSpec
 
-_VERSIONS = ("tfx", "tensorflow", "tf-keras", "tensorflow-transform", "tensorflow-model-analysis", "tensorflow-data-validation", "ml-metadata", "apache-beam")
+_VERSIONS = (
+    "tfx",
+    "tensorflow",
+    "tf-keras",
+    "tensorflow-transform",
+    "tensorflow-model-analysis",
+    "tensorflow-data-validation",
+    "ml-metadata",
+    "apache-beam",
+)
 # What cannot change a node's outcome: how it is scheduled, and how a person asks.
 _OUTSIDE = ("waybill/orchestration", "waybill/cli")
 
@@ -54,15 +63,15 @@ def check(spec: RunSpec, project: pathlib.Path, schema: str) -> None:
     now = code(project, spec.pipeline, schema)
     if now.digest != spec.code.digest:
         raise SpecMismatch(
-            f"the code has changed since run {spec.run} was frozen: then {spec.code.digest[:19]} (commit {spec.code.commit[:12] or 'none'}), "
-            f"now {now.digest[:19]} (commit {now.commit[:12] or 'none'}). Clear the run from run_spec to freeze it anew with today's code, "
-            "or put the old code back"
+            f"the code has changed since run {spec.run} was frozen: then {spec.code.digest[:19]} "
+            f"(commit {spec.code.commit[:12] or 'none'}), now {now.digest[:19]} (commit {now.commit[:12] or 'none'}). "
+            "Clear the run from run_spec to freeze it anew with today's code, or put the old code back"
         )
     installed = environment(project)
     if installed.digest != spec.environment.digest:
         raise SpecMismatch(
-            f"the environment has changed since run {spec.run} was frozen: then {spec.environment.digest[:19]}, now {installed.digest[:19]}. "
-            "Clear the run from run_spec to freeze it anew, or install the old lock"
+            f"the environment has changed since run {spec.run} was frozen: then {spec.environment.digest[:19]}, "
+            f"now {installed.digest[:19]}. Clear the run from run_spec to freeze it anew, or install the old lock"
         )
 
 

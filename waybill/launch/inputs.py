@@ -96,9 +96,13 @@ def check_bytes(artifact: ArtifactRow) -> None:
     """
     path = pathlib.Path(artifact.uri)
     if not artifact.digest:
-        raise InputsUnresolved(f"artifact {artifact.id} ({artifact.type}, {artifact.uri}) carries no digest; it was not made by Waybill's launcher")
+        raise InputsUnresolved(
+            f"artifact {artifact.id} ({artifact.type}, {artifact.uri}) carries no digest; it was not made by Waybill's launcher"
+        )
     if not path.exists():
-        raise InputsUnresolved(f"artifact {artifact.id} ({artifact.type}) is gone from {artifact.uri}; clear the run from the node that made it")
+        raise InputsUnresolved(
+            f"artifact {artifact.id} ({artifact.type}) is gone from {artifact.uri}; clear the run from the node that made it"
+        )
     try:
         found = digest.of_tree(path)
     except (RecordError, OSError) as error:

@@ -52,7 +52,9 @@ class NodeLauncher(launcher.Launcher):
     def _register_or_reuse_execution(self, metadata_handle, contexts, input_artifacts=None, exec_properties=None):  # type: ignore[no-untyped-def]
         """Continues the earlier execution, wiped of its old error, or registers a new one."""
         if self._earlier is None:
-            execution = launcher._register_execution(metadata_handle, self._pipeline_node.node_info.type, contexts, input_artifacts, exec_properties)
+            execution = launcher._register_execution(
+                metadata_handle, self._pipeline_node.node_info.type, contexts, input_artifacts, exec_properties
+            )
         else:
             [execution] = metadata_handle.store.get_executions_by_id([self._earlier])
             execution.last_known_state = metadata_store_pb2.Execution.RUNNING

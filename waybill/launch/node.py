@@ -32,7 +32,9 @@ class Backend(Protocol):
         """Runs `launch.execute.execute`, and says how the process ended when it left no result."""
 
 
-def run_node(request: NodeRequest, graph_of: Callable[[str], Graph], settings: Settings, backend: Backend, say: Callable[[str], None]) -> NodeResult:
+def run_node(
+    request: NodeRequest, graph_of: Callable[[str], Graph], settings: Settings, backend: Backend, say: Callable[[str], None]
+) -> NodeResult:
     """Runs one attempt at one node; whatever happens becomes a result.
 
     Args:
@@ -119,7 +121,9 @@ class _Attempt:
 
     def _clear_ground(self, found: list[ExecutionRow]) -> None:
         """Closes what a dead attempt left open and puts its half-written output aside; the lease says that it is dead."""
-        repair.close_dead(self._store, found, "the process of an earlier attempt ended without a word (killed, out of memory or power lost)")
+        repair.close_dead(
+            self._store, found, "the process of an earlier attempt ended without a word (killed, out of memory or power lost)"
+        )
         folder = self._settings.artifacts / self._spec.pipeline / self._unit.name / self._node.id
         moved = repair.quarantine(folder, self._settings.quarantine, self._unit.name)
         if moved:

@@ -6,9 +6,9 @@ import dataclasses
 import json
 from typing import Any
 
+from waybill.launch.units import Unit
 from waybill.records.interval import Interval
 from waybill.records.run_spec import Partition, RunSpec
-from waybill.launch.units import Unit
 
 
 @dataclasses.dataclass(frozen=True)

@@ -28,7 +28,9 @@ class Store:
         try:
             self.url = sa.make_url(url)
         except sa.exc.ArgumentError as error:
-            raise UnsupportedStore(f"the store's URL cannot be read ({error}); expected sqlite:////path or postgresql://user@host/db") from None
+            raise UnsupportedStore(
+                f"the store's URL cannot be read ({error}); expected sqlite:////path or postgresql://user@host/db"
+            ) from None
         self.kind = self.url.get_backend_name()
         if self.kind == "sqlite" and self.url.database:
             options: dict[str, Any] = {"connect_args": {"timeout": _BUSY_SECONDS}}

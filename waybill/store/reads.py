@@ -183,7 +183,7 @@ def _artifacts(store: Store, execution_id: int, kinds: tuple[int, ...]) -> dict[
 
 
 def _properties(connection: sa.Connection, table: sa.Table, ids: Sequence[int]) -> dict[int, dict[str, Any]]:
-    owner = list(table.c)[0]
+    owner = next(iter(table.c))
     values: dict[int, dict[str, Any]] = defaultdict(dict)
     for row in connection.execute(sa.select(table).where(owner.in_(list(ids)))):
         present = [v for v in (row.string_value, row.int_value, row.double_value, row.bool_value) if v is not None]
