@@ -1,0 +1,38 @@
+"""What the machinery must know of the taxi pipeline: when it runs, on what, in which stages, with which parameters."""
+
+from __future__ import annotations
+
+from waybill.records.graph import Param, PipelineSettings, Stage
+
+SETTINGS = PipelineSettings(
+    name="taxi",
+    description="Predicts whether a Chicago taxi trip earns a tip above a fifth of its fare.",
+    schedule="0 0 1 */3 *",
+    timezone="UTC",
+    start="2013-01-01",
+    end="2016-12-31",
+    schema="schemas/taxi.pbtxt",
+    stages=(
+        Stage("schema", "shared", ("schema_gen",), "Registers the curated schema, the one source of names, types and domains"),
+        Stage(
+            "spans",
+            "span",
+            ("example_gen", "statistics_gen", "example_validator"),
+            "Reads, measures and validates one landed partition, once for all runs that need it",
+        ),
+        Stage("window", "run", ("data_gate", "transform", "trainer"), "Judges the window's data, then trains a model on it"),
+        Stage("judgement", "run", ("baseline", "evaluator", "model_gate"), "Measures the model by slice and against the baseline"),
+        Stage("release", "run", ("pusher",), "Puts the model that passed under the Serving base path, whole or not at all"),
+    ),
+    params=(
+        Param("train_steps", 1000, "Training steps, one batch each; early stopping may take fewer", 1, 1_000_000),
+        Param("window", 4, "Number of partitions to train on, ending with the interval's own", 1, 16),
+        Param("reason", "", "Why this run was asked for; kept with the run"),
+        Param("seed", 20130101, "Seed of the model's first weights and of the order of the rows", 0, 2**31 - 1),
+        Param("batch_size", 64, "Rows in a training step", 1, 8192),
+        Param("learning_rate", 0.001, "Step size of the Adam optimizer", 1e-6, 1.0),
+    ),
+    landing_patience_minutes=60,
+    owner="data-science",
+    tags=("taxi", "tfx", "quarterly"),
+)
