@@ -50,6 +50,7 @@ def _metric(policy: ModelPolicy, class_name: str, name: str, config: dict[str, i
         if change.metric == name:
             threshold.change_threshold.absolute.value = -change.max_drop
             threshold.change_threshold.direction = config_pb2.MetricDirection.HIGHER_IS_BETTER
-    judged = threshold.ByteSize() > 0
-    text = json.dumps(dict(config, name=name))
-    return config_pb2.MetricConfig(class_name=class_name, config=text, threshold=threshold if judged else None)
+    metric = config_pb2.MetricConfig(class_name=class_name, config=json.dumps(dict(config, name=name)))
+    if threshold.ByteSize():  # in `metric.threshold` it would hold for every slice, however small
+        metric.per_slice_thresholds.add(slicing_specs=[config_pb2.SlicingSpec()], threshold=threshold)
+    return metric

@@ -1,0 +1,99 @@
+"""A release on disk -> scores for trips, through either of its signatures, as a client of the served model would get them."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from waybill.serving.errors import ServingError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+EXAMPLES_SIGNATURE = "serving_default"
+RAW_SIGNATURE = "raw"
+SCORE = "score"
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadedModel:
+    """A SavedModel in memory.
+
+    Attributes:
+      path: Where it was loaded from.
+      model: TensorFlow's own object.
+    """
+
+    path: pathlib.Path
+    model: Any
+
+    def columns(self) -> dict[str, tf.TensorSpec]:
+        """The raw signature's inputs: a tensor [n, 1] per column."""
+        return dict(self._signature(RAW_SIGNATURE).structured_input_signature[1])
+
+    def score_rows(self, rows: Sequence[Mapping[str, Any]]) -> list[float]:
+        """Scores rows of raw values through the `raw` signature.
+
+        Args:
+          rows: A value per column of the signature; a column that is None or not there is missing: "" for text, NaN for a float.
+
+        Raises:
+          ServingError: if the model has no such signature, or an integer column is missing, which has no value to say so.
+        """
+        import tensorflow as tf
+
+        signature = self._signature(RAW_SIGNATURE)
+        columns = {name: [[_cell(row.get(name), name, spec.dtype)] for row in rows] for name, spec in self.columns().items()}
+        tensors = {name: tf.constant(cells, dtype=self.columns()[name].dtype) for name, cells in columns.items()}
+        return _scores(signature(**tensors))
+
+    def score_examples(self, examples: Sequence[bytes]) -> list[float]:
+        """Scores serialized tf.Examples through `serving_default`.
+
+        Raises:
+          ServingError: if the model has no such signature.
+        """
+        import tensorflow as tf
+
+        signature = self._signature(EXAMPLES_SIGNATURE)
+        (name,) = signature.structured_input_signature[1]
+        return _scores(signature(**{name: tf.constant(list(examples), dtype=tf.string)}))
+
+    def _signature(self, name: str) -> Any:
+        """One of the model's signatures."""
+        if name not in self.model.signatures:
+            found = ", ".join(self.model.signatures) or "none"
+            raise ServingError(f"the model at {str(self.path)!r} has no signature {name!r}; it has {found}")
+        return self.model.signatures[name]
+
+
+def load(path: pathlib.Path) -> LoadedModel:
+    """Loads a SavedModel from a release's folder.
+
+    Raises:
+      ServingError: if there is none, or it is not whole.
+    """
+    import tensorflow as tf
+
+    try:
+        return LoadedModel(path, tf.saved_model.load(str(path)))
+    except (OSError, ValueError, tf.errors.OpError) as error:
+        raise ServingError(f"cannot load the model at {str(path)!r}: {error}") from error
+
+
+def _cell(value: Any, name: str, dtype: tf.DType) -> Any:
+    """A raw value as its tensor's element."""
+    if value is not None:
+        return value
+    if dtype.is_floating:
+        return float("nan")
+    if dtype.name == "string":
+        return ""
+    raise ServingError(f"column {name!r} is missing; a {dtype.name} column needs a value")
+
+
+def _scores(answer: Mapping[str, Any]) -> list[float]:
+    """The scores in a signature's answer, one per row."""
+    return [float(value) for value in answer[SCORE].numpy().reshape(-1)]
