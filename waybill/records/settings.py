@@ -7,6 +7,8 @@ import os
 import pathlib
 from collections.abc import Mapping
 
+from waybill.records.errors import RecordError
+
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
 
 
@@ -20,6 +22,9 @@ class Settings:
       serving: TensorFlow Serving base paths, one folder per model (`WAYBILL_SERVING`, default `serving/` in home).
       store_url: SQLAlchemy URL of the MLMD database (`WAYBILL_STORE_URL`, default SQLite in home).
       tfx_python: The interpreter that runs nodes (`WAYBILL_TFX_PYTHON`, default `.venv/bin/python` in the project).
+      catchup: Whether the schedule makes runs for the intervals of the past (`WAYBILL_CATCHUP`, 1 or 0, default 0).
+      schedule_end: The schedule makes no run for an interval that begins at or after this date (`WAYBILL_SCHEDULE_END`, ISO 8601, default
+        the pipeline's own end).
     """
 
     home: pathlib.Path
@@ -27,6 +32,8 @@ class Settings:
     serving: pathlib.Path
     store_url: str
     tfx_python: pathlib.Path
+    catchup: bool
+    schedule_end: str
 
     @property
     def artifacts(self) -> pathlib.Path:
@@ -50,7 +57,11 @@ class Settings:
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:
-    """Reads the settings from the environment; nothing is created."""
+    """Reads the settings from the environment; nothing is created.
+
+    Raises:
+      RecordError: if a variable holds what it cannot.
+    """
     env = os.environ if environ is None else environ
     home = pathlib.Path(env.get("WAYBILL_HOME") or PROJECT / "var").absolute()
     return Settings(
@@ -59,7 +70,15 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         serving=pathlib.Path(env.get("WAYBILL_SERVING") or home / "serving").absolute(),
         store_url=env.get("WAYBILL_STORE_URL") or f"sqlite:///{home}/mlmd.sqlite",
         tfx_python=pathlib.Path(env.get("WAYBILL_TFX_PYTHON") or PROJECT / ".venv/bin/python").absolute(),
+        catchup=_flag("WAYBILL_CATCHUP", env.get("WAYBILL_CATCHUP") or "0"),
+        schedule_end=env.get("WAYBILL_SCHEDULE_END") or "",
     )
+
+
+def _flag(name: str, text: str) -> bool:
+    if text not in ("0", "1"):
+        raise RecordError(f"{name} is {text!r}; expected 1 or 0")
+    return text == "1"
 
 
 def graph_path(pipeline: str) -> pathlib.Path:
