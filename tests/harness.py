@@ -1,4 +1,4 @@
-"""Runs of the tiny pipeline in a folder of their own, each node in a fork of the test process, as `waybill run` does it."""
+"""Runs of a pipeline in a folder of their own, each node in a fork of the test process, as `waybill run` does it."""
 
 from __future__ import annotations
 
@@ -18,19 +18,21 @@ from waybill.cli.setup import types_of
 from waybill.launch import freeze
 from waybill.launch.backends import ForkBackend
 from waybill.launch.compile import compile_pipeline
+from waybill.launch.landing import deliver
 from waybill.launch.execute import execute
 from waybill.launch.graph import build_graph
-from waybill.launch.landing import deliver
 from waybill.launch.node import run_node
 from waybill.launch.window import interval_from
 from waybill.records import settings as settings_lib
-from waybill.records.graph import Graph, Node, PipelineSettings
+from waybill.records.graph import Graph, PipelineSettings
 from waybill.records.interval import Interval, parse_moment
 from waybill.records.node import NodeRequest, NodeResult
 from waybill.records.places import Places
 from waybill.records.run_spec import Code, Environment, Partition, RunSpec, Trigger
 from waybill.store.connection import Store
 from waybill.store.initialise import initialise
+
+NOTHING = "sha256:" + "0" * 64
 
 
 def apart(work: Callable[[], Any]) -> Any:
@@ -56,11 +58,12 @@ def apart(work: Callable[[], Any]) -> Any:
 
 
 @dataclasses.dataclass
-class Tiny:
-    """An installation in a folder, with the tiny pipeline."""
+class Installation:
+    """An installation in a folder, with one pipeline."""
 
     settings: settings_lib.Settings
     pipeline: PipelineSettings
+    create: Callable[..., Any]
     graph: Graph
     params: dict[str, Any]
 
@@ -75,53 +78,66 @@ class Tiny:
     def interval(self, start: str) -> Interval:
         return interval_from(self.pipeline, parse_moment(start))
 
-    def land(self, start: str, text: str = "one row") -> Interval:
+    def land(self, start: str, content: bytes | str = "one row") -> Interval:
+        """Delivers a partition; a second delivery of an interval corrects the first."""
         interval = self.interval(start)
-        deliver(self.settings.landing, "tiny", interval, {"data.csv": f"name\n{text} of {start}\n".encode()}, 1, replace=True)
+        data = content if isinstance(content, bytes) else f"name\n{content} of {start}\n".encode()
+        rows = data.count(b"\n") - 1
+        deliver(self.settings.landing, self.pipeline.name, interval, {"data.csv": data}, rows, replace=True)
         return interval
 
     def freeze(self, start: str, ticket: str = "ticket-1", **params: Any) -> RunSpec:
-        trigger = Trigger("manual", "ada", f"tiny/{start}", ticket)
+        trigger = Trigger("manual", "ada", f"{self.pipeline.name}/{start}", ticket)
         request = freeze.FreezeRequest(self.interval(start), {**self.params, **params}, trigger)
         return apart(lambda: freeze.freeze(request, self.pipeline, self.settings, self.store, print))
 
     def node(self, spec: RunSpec, node: str, *, ticket: str = "", index: int | None = None, attempt: int = 1) -> NodeResult:
         request = NodeRequest(spec.digest, node, attempt, ticket or spec.trigger.ticket, index)
-        backend = ForkBackend(lambda todo: execute(todo, tiny_pipeline.create_pipeline, self.graph, self.settings))
+        backend = ForkBackend(lambda todo: execute(todo, self.create, self.graph, self.settings))
         return apart(lambda: run_node(request, lambda _: self.graph, self.settings, backend, print))
 
     def run(self, spec: RunSpec, *, ticket: str = "", upto: str = "") -> list[NodeResult]:
         """Runs all nodes in order, stopping after a bad end or after `upto`."""
-        results = []
+        results: list[NodeResult] = []
         for step in run_verb.steps(self.graph, [p.interval.label for p in spec.window]):
+            if upto and results and results[-1].node == upto != step.node:
+                break
             results.append(self.node(spec, step.node, ticket=ticket, index=step.index))
-            if not results[-1].successful or step.node == upto:
+            if not results[-1].successful:
                 break
         return results
 
 
-def make_tiny(folder: pathlib.Path) -> Tiny:
+def install(folder: pathlib.Path, pipeline: PipelineSettings, create: Callable[..., Any], params: dict[str, Any]) -> Installation:
     """A fresh installation under `folder`, its store initialised."""
     settings = settings_lib.load({"WAYBILL_HOME": str(folder / "home")})
-    graph, types = apart(_compiled)
+    graph, types = apart(lambda: _compiled(pipeline, create))
     store = Store(settings.store_url)
     apart(lambda: initialise(store, types))
+    return Installation(settings, pipeline, create, graph, params)
+
+
+def make_tiny(folder: pathlib.Path) -> Installation:
+    """An installation with the tiny pipeline, whose executors fail on request."""
     (folder / "faults").mkdir()
-    return Tiny(settings, tiny_pipeline.SETTINGS, graph, {"faults": str(folder / "faults"), "verdict": "PASS", "window": 2})
+    params = {"faults": str(folder / "faults"), "verdict": "PASS", "window": 2}
+    return install(folder, tiny_pipeline.SETTINGS, tiny_pipeline.create_pipeline, params)
 
 
-def _compiled() -> tuple[Graph, Any]:
-    settings = tiny_pipeline.SETTINGS
-    interval = interval_from(settings, parse_moment("2013-01-01"))
-    partition = Partition(interval, "/landing", "sha256:" + "0" * 64, 1)
+def _compiled(settings: PipelineSettings, create: Callable[..., Any]) -> tuple[Graph, Any]:
+    interval = interval_from(settings, parse_moment(settings.start))
+    partition = Partition(interval, "/landing", NOTHING, 1)
     spec = RunSpec(
-        "tiny", interval, 1, (partition,), (), settings.resolve_params({}), "sha256:" + "0" * 64, Code("", False, ""), Environment("", {}),
-        Trigger("manual", "", "", ""),
-    )  # fmt: skip
-    ir = compile_pipeline(tiny_pipeline.create_pipeline, spec, partition, Places("/a", "/s", "/m"), "compiled")
+        pipeline=settings.name,
+        interval=interval,
+        generation=1,
+        window=(partition,),
+        absent=(),
+        params=settings.resolve_params({}),
+        schema=NOTHING,
+        code=Code("", False, NOTHING),
+        environment=Environment(NOTHING, {}),
+        trigger=Trigger("manual", "", "", ""),
+    )
+    ir = compile_pipeline(create, spec, partition, Places("/a", "/s", "/m"), "compiled")
     return build_graph(settings, ir), types_of([ir])
-
-
-def node_of(graph: Graph, node_id: str) -> Node:
-    """Shorthand for a node of a graph."""
-    return graph.node(node_id)

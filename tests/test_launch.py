@@ -9,7 +9,7 @@ import threading
 import time
 
 import pytest
-from harness import Tiny, make_tiny
+from harness import Installation, make_tiny
 
 from waybill.launch import units
 from waybill.records import digest
@@ -18,30 +18,30 @@ from waybill.store import reads
 
 
 @pytest.fixture
-def tiny(tmp_path: pathlib.Path) -> Tiny:
+def tiny(tmp_path: pathlib.Path) -> Installation:
     made = make_tiny(tmp_path)
     made.land("2013-01-01")
     made.land("2013-04-01")
     return made
 
 
-def fault(tiny: Tiny, node: str, action: str) -> None:
+def fault(tiny: Installation, node: str, action: str) -> None:
     (tiny.faults / node).write_text(action)
 
 
-def facts(tiny: Tiny) -> dict[str, int]:
+def facts(tiny: Installation) -> dict[str, int]:
     """How many rows MLMD has of everything that a disturbed run might double."""
     with sqlite3.connect(tiny.store.file) as connection:
         tables = ("Execution", "Artifact", "Event", "Association", "Attribution", "Context")
         return {table: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables}
 
 
-def contents(tiny: Tiny, unit: str) -> dict[str, str]:
+def contents(tiny: Installation, unit: str) -> dict[str, str]:
     root = tiny.settings.artifacts / "tiny" / unit
     return {str(p.relative_to(root)): p.read_text() for p in sorted(root.rglob("*")) if p.is_file() and ".system" not in p.parts}
 
 
-def test_a_run_ends_with_a_release_whose_chain_reaches_the_partitions(tiny: Tiny) -> None:
+def test_a_run_ends_with_a_release_whose_chain_reaches_the_partitions(tiny: Installation) -> None:
     spec = tiny.freeze("2013-04-01")
     results = tiny.run(spec)
     assert [r.outcome for r in results] == [Outcome.COMPLETE] * len(results)
@@ -51,7 +51,7 @@ def test_a_run_ends_with_a_release_whose_chain_reaches_the_partitions(tiny: Tiny
     assert [a.properties["interval_start"][:10] for a in examples] == ["2013-01-01", "2013-04-01"]
 
 
-def test_outputs_carry_the_digest_of_their_bytes_and_where_they_came_from(tiny: Tiny) -> None:
+def test_outputs_carry_the_digest_of_their_bytes_and_where_they_came_from(tiny: Installation) -> None:
     spec = tiny.freeze("2013-04-01")
     [result] = [r for r in tiny.run(spec) if r.node == "trainer"]
     [ref] = result.outputs["model"]
@@ -60,14 +60,14 @@ def test_outputs_carry_the_digest_of_their_bytes_and_where_they_came_from(tiny: 
     assert (stamps["generation"], stamps["run_spec"], stamps["interval_start"]) == (1, spec.digest, "2013-04-01T00:00:00+00:00")
 
 
-def test_an_executor_sees_none_of_the_command_line(tiny: Tiny) -> None:
+def test_an_executor_sees_none_of_the_command_line(tiny: Installation) -> None:
     spec = tiny.freeze("2013-01-01")
     tiny.run(spec, upto="trainer")
     [data] = [text for name, text in contents(tiny, spec.run).items() if name.startswith("trainer")]
     assert data.endswith("|argv:[]")
 
 
-def test_a_node_without_its_inputs_fails_with_the_cause_on_record_and_is_not_retried(tiny: Tiny) -> None:
+def test_a_node_without_its_inputs_fails_with_the_cause_on_record_and_is_not_retried(tiny: Installation) -> None:
     spec = tiny.freeze("2013-01-01")
     tiny.node(spec, "schema_gen")
     result = tiny.node(spec, "data_gate")
@@ -77,7 +77,7 @@ def test_a_node_without_its_inputs_fails_with_the_cause_on_record_and_is_not_ret
     assert failed.state == "FAILED" and "example_gen" in failed.properties["failure_cause"]
 
 
-def test_a_retry_after_unresolved_inputs_leaves_a_whole_chain(tiny: Tiny) -> None:
+def test_a_retry_after_unresolved_inputs_leaves_a_whole_chain(tiny: Installation) -> None:
     spec = tiny.freeze("2013-01-01")
     tiny.node(spec, "schema_gen")
     tiny.node(spec, "data_gate")
@@ -89,7 +89,7 @@ def test_a_retry_after_unresolved_inputs_leaves_a_whole_chain(tiny: Tiny) -> Non
     assert "failure_cause" not in execution.properties
 
 
-def test_an_executor_that_raises_leaves_its_cause_and_a_retry_wipes_it(tiny: Tiny) -> None:
+def test_an_executor_that_raises_leaves_its_cause_and_a_retry_wipes_it(tiny: Installation) -> None:
     spec = tiny.freeze("2013-01-01")
     tiny.run(spec, upto="data_gate")
     fault(tiny, "trainer", "raise")
@@ -105,7 +105,9 @@ def test_an_executor_that_raises_leaves_its_cause_and_a_retry_wipes_it(tiny: Tin
 
 
 @pytest.mark.parametrize("node", ["example_gen", "data_gate", "trainer", "evaluator", "pusher"])
-def test_a_killed_node_and_its_retry_leave_exactly_what_an_undisturbed_run_leaves(tiny: Tiny, tmp_path: pathlib.Path, node: str) -> None:
+def test_a_killed_node_and_its_retry_leave_exactly_what_an_undisturbed_run_leaves(
+    tiny: Installation, tmp_path: pathlib.Path, node: str
+) -> None:
     (tmp_path / "calm").mkdir()
     calm = make_tiny(tmp_path / "calm")
     calm.land("2013-01-01")
@@ -124,7 +126,7 @@ def test_a_killed_node_and_its_retry_leave_exactly_what_an_undisturbed_run_leave
     assert len(put_aside) == 1
 
 
-def test_a_retry_waits_for_the_killed_attempts_child_that_is_still_writing(tiny: Tiny) -> None:
+def test_a_retry_waits_for_the_killed_attempts_child_that_is_still_writing(tiny: Installation) -> None:
     spec = tiny.freeze("2013-01-01")
     tiny.run(spec, upto="data_gate")
     fault(tiny, "trainer", "orphan")
@@ -136,7 +138,7 @@ def test_a_retry_waits_for_the_killed_attempts_child_that_is_still_writing(tiny:
     assert not list(pathlib.Path(result.outputs["model"][0].uri).rglob("late-writer-is-done"))
 
 
-def test_a_blocked_gate_is_complete_in_mlmd_and_red_for_the_caller(tiny: Tiny) -> None:
+def test_a_blocked_gate_is_complete_in_mlmd_and_red_for_the_caller(tiny: Installation) -> None:
     spec = tiny.freeze("2013-01-01", verdict="BLOCKED")
     gate = tiny.run(spec)[-1]
     assert (gate.node, gate.outcome, gate.retried) == ("data_gate", Outcome.BLOCKED, False)
@@ -145,7 +147,7 @@ def test_a_blocked_gate_is_complete_in_mlmd_and_red_for_the_caller(tiny: Tiny) -
     assert execution.state == "COMPLETE" and reads.outputs(tiny.store, execution.id)["verdict"]
 
 
-def test_marking_a_blocked_gate_as_success_lets_nothing_past_it(tiny: Tiny) -> None:
+def test_marking_a_blocked_gate_as_success_lets_nothing_past_it(tiny: Installation) -> None:
     spec = tiny.freeze("2013-01-01", verdict="BLOCKED")
     tiny.run(spec)
     for node in ("trainer", "baseline", "pusher"):
@@ -154,7 +156,7 @@ def test_marking_a_blocked_gate_as_success_lets_nothing_past_it(tiny: Tiny) -> N
         assert "data_gate: BLOCKED" in result.message
 
 
-def test_an_edited_verdict_is_not_believed(tiny: Tiny) -> None:
+def test_an_edited_verdict_is_not_believed(tiny: Installation) -> None:
     spec = tiny.freeze("2013-01-01", verdict="BLOCKED")
     gate = tiny.run(spec)[-1]
     path = pathlib.Path(gate.outputs["verdict"][0].uri, "verdict.json")
@@ -163,7 +165,7 @@ def test_an_edited_verdict_is_not_believed(tiny: Tiny) -> None:
     assert result.outcome is Outcome.REFUSED and "cannot be trusted" in result.message
 
 
-def test_a_changed_input_is_refused(tiny: Tiny) -> None:
+def test_a_changed_input_is_refused(tiny: Installation) -> None:
     spec = tiny.freeze("2013-01-01")
     trainer = tiny.run(spec, upto="trainer")[-1]
     pathlib.Path(trainer.outputs["model"][0].uri, "data").write_text("another model")
@@ -172,7 +174,7 @@ def test_a_changed_input_is_refused(tiny: Tiny) -> None:
     assert result.outcome is Outcome.UNRESOLVED and "has changed since it was made" in result.message
 
 
-def test_the_same_attempt_asked_twice_executes_once(tiny: Tiny) -> None:
+def test_the_same_attempt_asked_twice_executes_once(tiny: Installation) -> None:
     spec = tiny.freeze("2013-01-01")
     first = tiny.run(spec)
     again = tiny.run(spec)
@@ -180,7 +182,7 @@ def test_the_same_attempt_asked_twice_executes_once(tiny: Tiny) -> None:
     assert [len(reads.executions(tiny.store, "tiny", spec.run, n)) for n in ("baseline", "trainer")] == [1, 1]
 
 
-def test_clearing_a_finished_node_begins_the_next_generation_and_really_executes(tiny: Tiny) -> None:
+def test_clearing_a_finished_node_begins_the_next_generation_and_really_executes(tiny: Installation) -> None:
     spec = tiny.freeze("2013-04-01")
     first = {r.node: r for r in tiny.run(spec)}
     again = {node: tiny.node(spec, node, ticket="ticket-2") for node in ("trainer", "baseline", "evaluator", "pusher")}
@@ -191,7 +193,7 @@ def test_clearing_a_finished_node_begins_the_next_generation_and_really_executes
     assert [a.properties["pushed_version"] for a in version.values()] == ["20130701000002"]
 
 
-def test_the_next_generation_shows_its_whole_chain_and_each_artifact_keeps_one_producer(tiny: Tiny) -> None:
+def test_the_next_generation_shows_its_whole_chain_and_each_artifact_keeps_one_producer(tiny: Installation) -> None:
     spec = tiny.freeze("2013-04-01")
     first = {r.node: r for r in tiny.run(spec)}
     pushed = [tiny.node(spec, node, ticket="ticket-2") for node in ("evaluator", "pusher")][-1]
@@ -202,7 +204,7 @@ def test_the_next_generation_shows_its_whole_chain_and_each_artifact_keeps_one_p
     assert reads.producer(tiny.store, verdict.id) == first["data_gate"].execution
 
 
-def test_clearing_a_failed_node_continues_the_generation(tiny: Tiny) -> None:
+def test_clearing_a_failed_node_continues_the_generation(tiny: Installation) -> None:
     spec = tiny.freeze("2013-01-01")
     tiny.run(spec, upto="data_gate")
     fault(tiny, "trainer", "raise")
@@ -211,7 +213,7 @@ def test_clearing_a_failed_node_continues_the_generation(tiny: Tiny) -> None:
     assert result.outcome is Outcome.COMPLETE and result.run == spec.run
 
 
-def test_other_code_than_the_run_was_frozen_with_is_refused(tiny: Tiny) -> None:
+def test_other_code_than_the_run_was_frozen_with_is_refused(tiny: Installation) -> None:
     spec = tiny.freeze("2013-01-01")
     other = dataclasses.replace(spec, code=dataclasses.replace(spec.code, digest="sha256:" + "1" * 64), generation=7)
     from waybill.launch import specs
@@ -224,7 +226,7 @@ def test_other_code_than_the_run_was_frozen_with_is_refused(tiny: Tiny) -> None:
     assert result.outcome is Outcome.REFUSED and "the code has changed since run" in result.message
 
 
-def test_work_shared_between_runs_is_named_for_code_and_environment_too(tiny: Tiny) -> None:
+def test_work_shared_between_runs_is_named_for_code_and_environment_too(tiny: Installation) -> None:
     spec = tiny.freeze("2013-01-01")
     names = {
         units.of_span(variant, 0).name
@@ -238,7 +240,7 @@ def test_work_shared_between_runs_is_named_for_code_and_environment_too(tiny: Ti
     assert len(names) == 4
 
 
-def test_two_runs_at_once_that_need_the_same_span_make_it_once(tiny: Tiny) -> None:
+def test_two_runs_at_once_that_need_the_same_span_make_it_once(tiny: Installation) -> None:
     one, two = tiny.freeze("2013-01-01", "ticket-a"), tiny.freeze("2013-04-01", "ticket-b")
     tiny.node(one, "schema_gen")
     results = []
@@ -249,7 +251,7 @@ def test_two_runs_at_once_that_need_the_same_span_make_it_once(tiny: Tiny) -> No
     assert len({r.execution for r in results}) == 1
 
 
-def test_a_corrected_partition_is_a_new_version_of_the_span(tiny: Tiny) -> None:
+def test_a_corrected_partition_is_a_new_version_of_the_span(tiny: Installation) -> None:
     before = tiny.freeze("2013-01-01", "ticket-a")
     tiny.run(before, upto="example_gen")
     tiny.land("2013-01-01", "a corrected row")
@@ -260,7 +262,7 @@ def test_a_corrected_partition_is_a_new_version_of_the_span(tiny: Tiny) -> None:
     assert before.window[0].version != after.window[0].version
 
 
-def test_the_baseline_is_the_newest_older_interval_whatever_was_made_last(tiny: Tiny) -> None:
+def test_the_baseline_is_the_newest_older_interval_whatever_was_made_last(tiny: Installation) -> None:
     tiny.land("2013-07-01")
     order = ["2013-04-01", "2013-01-01", "2013-07-01"]  # the oldest interval is made after the second
     runs = {start: tiny.freeze(start, f"ticket-{start}", window=1) for start in order}
@@ -271,7 +273,7 @@ def test_the_baseline_is_the_newest_older_interval_whatever_was_made_last(tiny: 
     assert "20130401000001: an older release" in execution.properties["rejected"]
 
 
-def test_a_hanging_node_dies_with_whoever_started_it(tiny: Tiny) -> None:
+def test_a_hanging_node_dies_with_whoever_started_it(tiny: Installation) -> None:
     import multiprocessing
     import os
     import signal

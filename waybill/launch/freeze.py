@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from waybill.launch import identity, specs, window
-from waybill.launch.landing import LandingArea, NotLanded
+from waybill.launch.partitions import LandingArea, NotLanded
 from waybill.records import digest
 from waybill.records.graph import PipelineSettings
 from waybill.records.interval import Interval, parse_moment
