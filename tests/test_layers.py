@@ -52,13 +52,6 @@ def test_only_the_command_line_imports_by_a_computed_name(path: pathlib.Path) ->
 
 
 @pytest.mark.parametrize("path", DAGS, ids=name_of)
-def test_a_dag_file_imports_nothing_of_ours_but_the_orchestration(path: pathlib.Path) -> None:
-    ours = {module for module in imported(path.read_text()) if module.split(".")[0] in OURS}
-    assert ours
-    assert {module for module in ours if not module.startswith("waybill.orchestration")} == set()
-
-
-@pytest.mark.parametrize("path", DAGS, ids=name_of)
 def test_a_dag_file_does_not_bear_the_name_of_a_package(path: pathlib.Path) -> None:
     assert path.stem not in {p.parent.name for p in SOURCES if p.name == "__init__.py"}
 

@@ -135,8 +135,10 @@ class Builder:
     def built_from(self, environment: Environment) -> dict[str, str]:
         """What the environment was built from; empty when it is not complete."""
         try:
-            parts: dict[str, str] = json.loads((self._root / environment.folder / STAMP).read_text())
+            parts = json.loads((self._root / environment.folder / STAMP).read_text())
         except (FileNotFoundError, NotADirectoryError, ValueError):
+            return {}
+        if not isinstance(parts, dict):
             return {}
         lost = parts.get("C runtime") == machine.Plan.PRIVATE.value and not runtime.is_there(self._root / RUNTIME)
         return {} if lost else parts
