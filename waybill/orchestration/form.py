@@ -1,0 +1,47 @@
+"""A pipeline's parameters -> the trigger form."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import Param as Field
+
+from waybill.orchestration.asking import INTERVAL_START
+from waybill.records.graph import Param, PipelineSettings
+
+_TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
+
+
+def form(settings: PipelineSettings) -> dict[str, Field]:
+    """The fields of the trigger form. Each has a default, since the schedule fills in nothing."""
+    return {INTERVAL_START: _interval_start(settings), **{param.name: _field(param) for param in settings.params}}
+
+
+def _interval_start(settings: PipelineSettings) -> Field:
+    minute, hour, *_ = settings.schedule.split()
+    whole_days = (minute, hour) == ("0", "0")
+    return Field(
+        None,
+        title="Interval start",
+        type=["null", "string"],
+        format="date" if whole_days else "date-time",
+        description=f"Start of the data interval, as the schedule ({settings.schedule}, {settings.timezone}) has it, from {settings.start[:10]}"
+        f"{f' to {settings.end[:10]}' if settings.end else ''}. A manual run must name it; the logical date plays no part.",
+    )
+
+
+def _field(param: Param) -> Field:
+    kind = _TYPES[type(param.default)]
+    bounds: dict[str, Any] = {}
+    if param.minimum is not None:
+        bounds["minimum"] = param.minimum
+    if param.maximum is not None:
+        bounds["maximum"] = param.maximum
+    if param.default == "":
+        # The form sends null for an empty text, and would call an empty field that may not be null an error.
+        return Field(None, type=["null", kind], title=_title(param.name), description=param.description)
+    return Field(param.default, type=kind, title=_title(param.name), description=param.description, **bounds)
+
+
+def _title(name: str) -> str:
+    return name.replace("_", " ").capitalize()

@@ -1,0 +1,98 @@
+"""A node's id -> an Airflow task that runs it through the launcher. Nothing is declared at parse time but names."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowRescheduleException
+
+from waybill.orchestration import asking
+from waybill.orchestration.outcome import NodeFailed, NodeStopped, conclude
+from waybill.orchestration.process import NodeProcess, child_environment, pasteable
+from waybill.records import settings
+from waybill.records.errors import RecordError
+from waybill.records.node import RUN_SPEC, NodeResult, Outcome
+
+ASK_AGAIN = dt.timedelta(seconds=60)  # between two looks for data that have not landed; each is a process of about a second
+SPEC, RUN = "spec", "run"  # what run_spec leaves for the other tasks, beside the window it returns
+
+
+class LauncherOperator(BaseOperator):
+    """A task that runs one command of the launcher in TFX's Python."""
+
+    _process: NodeProcess | None = None
+    _stopped = False
+
+    def launch(self, words: Sequence[str]) -> NodeResult:
+        """Runs the command with its output in the task's log, until it ends or the task is killed.
+
+        Raises:
+          NodeStopped: if TFX's Python is not where the settings say.
+        """
+        python = settings.load().tfx_python
+        if not python.is_file():
+            raise NodeStopped(f"TFX's Python is not at {python}; install it with `make up`, or say where it is in WAYBILL_TFX_PYTHON")
+        arguments = [str(python), "-m", "waybill.cli.main", *words]
+        environment = child_environment(os.environ)
+        self.log.info("%s", pasteable(arguments, environment))
+        self._process = NodeProcess(self.task_id, arguments, environment, lambda line: self.log.info("%s", line))
+        if self._stopped:  # killed while the process was being prepared
+            self._process.kill()
+        return self._process.run()
+
+    def on_kill(self) -> None:
+        """Kills the command's process group and returns; Airflow itself would be killed for waiting."""
+        self._stopped = True
+        if self._process is not None:
+            self._process.kill()
+
+
+class RunSpecOperator(LauncherOperator):
+    """Freezes the run. Returns its window, one item per span, so that the span stage can be mapped over it.
+
+    Args:
+      pipeline: Name of the pipeline.
+    """
+
+    def __init__(self, *, pipeline: str, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.pipeline = pipeline
+
+    def execute(self, context: Any) -> list[dict[str, Any]]:
+        """Asks for the run to be frozen; while its data have not landed, gives its slot back and asks again later."""
+        try:
+            words = asking.asking(context).arguments()
+        except RecordError as error:
+            raise NodeStopped(str(error)) from None
+        result = self.launch(["run-spec", self.pipeline, f"--ticket={asking.ticket(context['dag_run'])}", *words])
+        if result.outcome is Outcome.NOT_LANDED:
+            again = dt.datetime.now(dt.timezone.utc) + ASK_AGAIN
+            self.log.info("%s; asking again at %s", result.message, again.isoformat(timespec="seconds"))
+            raise AirflowRescheduleException(again)
+        conclude(result, self.log)
+        window = list(result.extra.get("window", ()))
+        if not window or not result.extra.get(SPEC):
+            # Airflow skips a stage that is mapped over nothing, and calls the run a success.
+            raise NodeFailed(f"{RUN_SPEC} reported no spec or an empty window: {dict(result.extra)}")
+        for key in (SPEC, RUN):
+            context["ti"].xcom_push(key=key, value=result.extra.get(key))
+        return window
+
+
+class NodeOperator(LauncherOperator):
+    """Runs the node that the task is named after, in the run that `run_spec` froze."""
+
+    def execute(self, context: Any) -> dict[str, Any]:
+        """Runs the node; in a mapped stage for the span at the task's position in the window."""
+        ti = context["ti"]
+        spec = ti.xcom_pull(task_ids=RUN_SPEC, key=SPEC)
+        if not spec:
+            raise NodeStopped(f"{RUN_SPEC} left no spec for this run; clear {RUN_SPEC} so that it freezes one")
+        words = ["node", "run", f"--spec={spec}", f"--node={self.task_id}", f"--attempt={ti.try_number}"]
+        if ti.map_index is not None and ti.map_index >= 0:
+            words.append(f"--index={ti.map_index}")
+        return conclude(self.launch([*words, f"--ticket={asking.ticket(context['dag_run'])}"]), self.log)

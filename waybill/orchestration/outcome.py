@@ -1,0 +1,41 @@
+"""How a node ended -> how its Airflow task ends."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from waybill.records.node import NodeResult
+
+
+class NodeStopped(AirflowFailException):
+    """The node ended in a way that another attempt would not change; Airflow does not retry it."""
+
+
+class NodeFailed(AirflowException):
+    """The node failed in a way that another attempt may not; Airflow retries it with a growing delay."""
+
+
+def conclude(result: NodeResult, log: logging.Logger) -> dict[str, Any]:
+    """Tells a person how the node ended, and Airflow by returning or raising.
+
+    Returns:
+      What later tasks and Airflow's UI may know of it: outcome, message, MLMD run and execution.
+
+    Raises:
+      NodeStopped: if it ended badly for good.
+      NodeFailed: if another attempt may end well.
+    """
+    tell = log.info if result.successful else log.error
+    tell("%s: %s after %.1f s", result.node, result.outcome.value, result.seconds)
+    for line in result.message.splitlines():
+        tell("%s", line)
+    for key, references in result.outputs.items():
+        for reference in references:
+            log.info("%s: artifact %d, %s, at %s", key, reference.id, reference.digest, reference.uri)
+    if not result.successful:
+        headline = f"{result.node}: {result.outcome.value}: {result.message.splitlines()[0] if result.message else 'no reason given'}"
+        raise NodeFailed(headline) if result.retried else NodeStopped(headline)
+    return {"outcome": result.outcome.value, "message": result.message, "run": result.run, "execution": result.execution}
