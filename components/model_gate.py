@@ -51,9 +51,8 @@ class ModelGateExecutor(base_executor.BaseExecutor):
         policy = ModelPolicy.from_json(exec_properties["policy"])
         model = artifact_utils.get_single_instance(input_dict["model"])
         blessing = artifact_utils.get_single_instance(input_dict["blessing"])
-        evaluation = model_evidence.read(
-            pathlib.Path(artifact_utils.get_single_uri(input_dict["evaluation"])), pathlib.Path(blessing.uri)
-        )
+        measured = artifact_utils.get_single_uri(input_dict["evaluation"])
+        evaluation = model_evidence.read(pathlib.Path(measured), pathlib.Path(blessing.uri))
         baseline = input_dict.get("baseline_model") or []
         _check_subject(blessing, model, baseline, evaluation.has_baseline)
         exported = pathlib.Path(path_utils.serving_model_path(model.uri))

@@ -111,7 +111,10 @@ def _findings(
     schema: schema_pb2.Schema,
     stats: Mapping[str, statistics_pb2.FeatureNameStatistics],
 ) -> list[Finding]:
-    """One finding per reason of an anomaly; TFDV folds several into one and keeps the kinds in `reason`."""
+    """One finding per reason of an anomaly: TFDV folds several into one and keeps the kinds in `reason`.
+
+    An anomaly without any reason is of an unknown kind, which blocks.
+    """
     declared = next((f for f in schema.feature if f.name == feature), None)
     measured = stats.get(feature)
     expected = data_words.expected(declared, schema)
@@ -119,7 +122,8 @@ def _findings(
     found = []
     for reason in info.reason or [info]:
         kind = anomalies_pb2.AnomalyInfo.Type.Name(reason.type if reason is not info else info.UNKNOWN_TYPE)
-        share, strangers = None, ()
+        share: float | None = None
+        strangers: tuple[str, ...] = ()
         if kind == "ENUM_TYPE_UNEXPECTED_STRING_VALUES" and measured is not None and declared is not None:
             share, strangers = data_words.outside(measured, data_words.domain(declared, schema))
         found.append(Finding(feature, kind, reason.description or reason.short_description, expected, strangers or facts, share))

@@ -9,7 +9,7 @@ from tensorflow_model_analysis.proto import config_pb2
 from waybill.gates.policy import ModelPolicy
 
 # Class, name and configuration of each metric; the names are those of TFMA's results.
-METRICS = (
+METRICS: tuple[tuple[str, str, dict[str, int]], ...] = (
     ("AUC", "auc", {"num_thresholds": 1000}),
     ("BinaryAccuracy", "binary_accuracy", {}),
     ("Calibration", "calibration", {}),

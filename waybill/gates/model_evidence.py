@@ -38,7 +38,8 @@ def read(evaluation: pathlib.Path, blessing: pathlib.Path) -> Evaluation:
 
 def _slice(metrics: metrics_for_slice_pb2.MetricsForSlice) -> SliceMetrics:
     """One slice's metrics, without the differences to the baseline, which the gate works out itself."""
-    candidate, baseline = {}, {}
+    candidate: dict[str, float] = {}
+    baseline: dict[str, float] = {}
     for pair in metrics.metric_keys_and_values:
         if not pair.key.is_diff:
             side = baseline if pair.key.model_name == "baseline" else candidate

@@ -85,7 +85,8 @@ def _coverage(evaluation: Evaluation, policy: ModelPolicy, overall: SliceMetrics
         counts = [part.candidate.get(COUNT, math.nan) for part in evaluation.slices if part.feature == key]
         good = bool(counts) and sum(counts) <= total
         found = f"{len(counts)} slices with {sum(counts):.0f} of {total:.0f} examples"
-        yield Rule("slices.coverage", key, RuleOutcome.PASS if good else RuleOutcome.BLOCK, "slices that hold each example at most once", found)
+        outcome = RuleOutcome.PASS if good else RuleOutcome.BLOCK
+        yield Rule("slices.coverage", key, outcome, "slices that hold each example at most once", found)
 
 
 def _slice(part: SliceMetrics, policy: ModelPolicy) -> Iterator[Rule]:
