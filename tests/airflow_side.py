@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import json
-import logging
 import os
 import pathlib
 import sys
@@ -175,17 +174,6 @@ def gone(pids: list[int], timeout: float = 10) -> bool:
             return False
         time.sleep(0.02)
     return True
-
-
-class Lines(logging.Handler):
-    """Collects what is logged."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.texts: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.texts.append(record.getMessage())
 
 
 def environment_with(launcher: FakeLauncher) -> dict[str, str]:

@@ -132,13 +132,22 @@ def test_when_the_task_process_is_killed_nothing_of_its_command_survives(launche
 
 
 def test_the_command_inherits_settings_but_nothing_of_airflow_or_this_python() -> None:
-    environ = {"HOME": "/h", "WAYBILL_HOME": "/w", "AIRFLOW__API_AUTH__JWT_SECRET": "s", "AIRFLOW_HOME": "/a", "PYTHONPATH": "/p", "VIRTUAL_ENV": "/v"}
+    environ = {
+        "HOME": "/h",
+        "WAYBILL_HOME": "/w",
+        "AIRFLOW__API_AUTH__JWT_SECRET": "s",
+        "AIRFLOW_HOME": "/a",
+        "PYTHONPATH": "/p",
+        "VIRTUAL_ENV": "/v",
+    }
     assert child_environment(environ) == {"HOME": "/h", "WAYBILL_HOME": "/w", "PYTHONUNBUFFERED": "1"}
 
 
 def test_the_printed_command_can_be_pasted(launcher: FakeLauncher, tmp_path: pathlib.Path) -> None:
     launcher.answers("trainer", DONE)
-    line = pasteable([str(launcher.python), "-m", "waybill.cli.main", "--node=trainer", "--reason=it's new"], {"WAYBILL_HOME": str(tmp_path / "a b")})
+    line = pasteable(
+        [str(launcher.python), "-m", "waybill.cli.main", "--node=trainer", "--reason=it's new"], {"WAYBILL_HOME": str(tmp_path / "a b")}
+    )
     assert subprocess.run(["/bin/sh", "-c", line], check=False, capture_output=True).returncode == 0
     (call,) = launcher.calls()
     assert "--reason=it's new" in call["words"]

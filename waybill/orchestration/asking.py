@@ -69,7 +69,7 @@ def asking(context: Mapping[str, Any]) -> Asking:
     dag_run = context["dag_run"]
     given = {name: value for name, value in dict(context["params"]).items() if value is not None}
     named = given.pop(INTERVAL_START, "")
-    kind = _KINDS.get(str(dag_run.run_type), _MANUAL)
+    kind = _KINDS.get(dag_run.run_type.value, _MANUAL)
     start, end = _named_interval(named) if kind == _MANUAL else _scheduled_interval(dag_run, kind, named)
     return Asking(
         start=start,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
@@ -18,7 +17,7 @@ class NodeFailed(AirflowException):
     """The node failed in a way that another attempt may not; Airflow retries it with a growing delay."""
 
 
-def conclude(result: NodeResult, log: logging.Logger) -> dict[str, Any]:
+def conclude(result: NodeResult, log: Any) -> dict[str, Any]:
     """Tells a person how the node ended, and Airflow by returning or raising.
 
     Returns:
