@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from waybill.records.errors import Refusal
 
-class GateError(Exception):
-    """A gate could not come to a verdict."""
+
+class GateError(Refusal):
+    """A gate could not come to a verdict, and would not on another attempt."""
 
 
 class PolicyError(GateError, ValueError):

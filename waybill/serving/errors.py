@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from waybill.records.errors import Refusal
+
 
 class ServingError(Exception):
     """Publishing or loading a release did not work; nothing half-made is visible."""
 
 
-class UnsafeRelease(ServingError):
+class UnsafeRelease(ServingError, Refusal):
     """What should be published is not a folder of plain files, or its name is not a version."""
 
 
-class DigestMismatch(ServingError):
+class DigestMismatch(ServingError, Refusal):
     """The bytes to publish are not the bytes that were judged.
 
     Attributes:
@@ -25,7 +27,7 @@ class DigestMismatch(ServingError):
         self.found = found
 
 
-class VersionTaken(ServingError):
+class VersionTaken(ServingError, Refusal):
     """Another release already bears that version number.
 
     Attributes:
@@ -44,7 +46,7 @@ class VersionTaken(ServingError):
         self.given = given
 
 
-class ReleaseRefused(ServingError):
+class ReleaseRefused(ServingError, Refusal):
     """The evidence does not allow the release.
 
     Attributes:
