@@ -13,11 +13,12 @@ from tfx.types import artifact_utils, channel, component_spec, standard_artifact
 from tfx.utils import path_utils
 
 from components.types import Verdict
-from waybill.gates import model_rules, verdict_file
+from waybill.gates import model_rules
 from waybill.gates.blessing import is_blessed
-from waybill.gates.errors import EvidenceError, GateError
+from waybill.gates.errors import EvidenceError
+from waybill.records import verdict_file
+from waybill.records.errors import VerdictFileError
 from waybill.records.verdict import Decision
-from waybill.records.verdict import Verdict as VerdictRecord
 from waybill.serving.errors import ReleaseRefused
 from waybill.serving.publish import publish
 
@@ -112,7 +113,7 @@ def _evidence(folders: dict[str, pathlib.Path]) -> tuple[list[str], str | None]:
     for key, gate in (("data_verdict", "data_gate"), ("model_verdict", "model_gate")):
         try:
             verdict = verdict_file.read(folders[key], gate)
-        except GateError as error:
+        except VerdictFileError as error:
             reasons.append(str(error))
             continue
         if verdict.decision is not Decision.PASS:

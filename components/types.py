@@ -7,8 +7,8 @@ import pathlib
 from absl import logging
 from tfx.types.artifact import Artifact, Property, PropertyType
 
-from waybill.gates import verdict_file
 from waybill.records import verdict as records
+from waybill.records import verdict_file
 
 
 class Verdict(Artifact):

@@ -21,9 +21,9 @@ from tfx.types import standard_artifacts
 from components.data_gate import DataGateExecutor
 from components.types import Verdict as VerdictArtifact
 from pipelines.taxi.policy import DATA_POLICY
-from waybill.gates import verdict_file
 from waybill.gates.errors import EvidenceError, PolicyError
 from waybill.gates.policy import DataPolicy
+from waybill.records import verdict_file
 from waybill.records.verdict import Decision, Rule, RuleOutcome, Verdict
 
 SCHEMA = """

@@ -19,11 +19,11 @@ from tfx.types import standard_artifacts
 from components.model_gate import ModelGateExecutor
 from components.types import Verdict as VerdictArtifact
 from pipelines.taxi.policy import MODEL_POLICY, SLICES, eval_config
-from waybill.gates import intervals, model_evidence, model_rules, verdict_file
+from waybill.gates import intervals, model_evidence, model_rules
 from waybill.gates.errors import EvidenceError, PolicyError
 from waybill.gates.evaluation import Evaluation, SliceMetrics
 from waybill.gates.policy import ModelPolicy, Threshold
-from waybill.records import digest
+from waybill.records import digest, verdict_file
 from waybill.records.verdict import Decision, Rule, RuleOutcome, Verdict
 
 Trip = dict[str, str]

@@ -15,7 +15,3 @@ class PolicyError(GateError, ValueError):
 
 class EvidenceError(GateError):
     """What a gate must look at is missing, damaged or about something else, so nothing can be said of the data or the model."""
-
-
-class VerdictFileError(GateError):
-    """`verdict.json` is missing or damaged; a verdict that cannot be read counts for nothing."""

@@ -5,19 +5,18 @@ A task's colour is nobody's evidence: marking a gate as success in the UI change
 
 from __future__ import annotations
 
-import json
 import pathlib
 
 from waybill.launch.errors import GateClosed, InputsUnresolved
 from waybill.launch.inputs import InputResolver, check_bytes
-from waybill.records.errors import RecordError
+from waybill.records import verdict_file
+from waybill.records.errors import VerdictFileError
 from waybill.records.graph import Graph
 from waybill.records.verdict import Decision, Verdict
 from waybill.store import reads
 from waybill.store.connection import Store
 
 VERDICT_TYPE = "WaybillVerdict"
-VERDICT_FILE = "verdict.json"
 
 
 def check_before(node_id: str, graph: Graph, resolver: InputResolver, store: Store) -> None:
@@ -51,10 +50,12 @@ def verdict_of(store: Store, execution_id: int) -> Verdict | None:
     [artifact] = found
     try:
         check_bytes(artifact)
-        written = Verdict.from_json(json.loads((pathlib.Path(artifact.uri) / VERDICT_FILE).read_text(encoding="utf-8")))
-    except (InputsUnresolved, RecordError, OSError, ValueError, KeyError, TypeError) as error:
+        verdict = verdict_file.read(pathlib.Path(artifact.uri), str(artifact.properties.get("gate")))
+    except (InputsUnresolved, VerdictFileError) as error:
         raise GateClosed(f"the verdict of execution {execution_id} cannot be trusted: {error}") from error
-    judged = Verdict.judge(written.gate, written.rules)
-    if judged.decision is not written.decision or artifact.properties.get("decision") != written.decision.value:
-        raise GateClosed(f"the verdict of execution {execution_id} says {written.decision.value}; its rules give {judged.decision.value}")
-    return written
+    if artifact.properties.get("decision") != verdict.decision.value:
+        raise GateClosed(
+            f"MLMD has {artifact.properties.get('decision')!r} as the decision of execution {execution_id}, its verdict says "
+            f"{verdict.decision.value}"
+        )
+    return verdict

@@ -7,3 +7,7 @@ class RecordError(ValueError):
 
 class Refusal(Exception):
     """A node declines for a good reason that another attempt would not change; the message says which, and what to do."""
+
+
+class VerdictFileError(Refusal):
+    """`verdict.json` is missing or damaged; a verdict that cannot be read counts for nothing."""

@@ -6,7 +6,7 @@ import json
 import os
 import pathlib
 
-from waybill.gates.errors import VerdictFileError
+from waybill.records.errors import VerdictFileError
 from waybill.records.verdict import Decision, Verdict
 
 FILE_NAME = "verdict.json"
