@@ -18,9 +18,9 @@ from waybill.cli.setup import types_of
 from waybill.launch import freeze
 from waybill.launch.backends import ForkBackend
 from waybill.launch.compile import compile_pipeline
-from waybill.launch.landing import deliver
 from waybill.launch.execute import execute
 from waybill.launch.graph import build_graph
+from waybill.launch.landing import deliver
 from waybill.launch.node import run_node
 from waybill.launch.window import interval_from
 from waybill.records import settings as settings_lib

@@ -12,8 +12,8 @@ from waybill.cli import load
 from waybill.launch import freeze
 from waybill.launch.backends import ColdBackend, end_with_standard_input
 from waybill.launch.errors import LaunchError
-from waybill.launch.partitions import CorruptPartition, EmptyPartition, NotLanded
 from waybill.launch.node import run_node
+from waybill.launch.partitions import CorruptPartition, EmptyPartition, NotLanded
 from waybill.launch.window import interval_from
 from waybill.launch.work import Work
 from waybill.records import settings as places

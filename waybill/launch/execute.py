@@ -12,8 +12,8 @@ from waybill.launch.choice import RESOLVER, run_resolver
 from waybill.launch.compile import CompiledNode, CreatePipeline, compile_pipeline, node_of
 from waybill.launch.errors import ChainBroken, InputsUnresolved
 from waybill.launch.inputs import InputResolver, channels_of, pin
-from waybill.launch.partitions import CorruptPartition
 from waybill.launch.launcher import NodeLauncher, reusable
+from waybill.launch.partitions import CorruptPartition
 from waybill.launch.reference import take_over
 from waybill.launch.repair import CAUSE
 from waybill.launch.work import Work
