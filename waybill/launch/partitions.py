@@ -109,19 +109,19 @@ def read_manifest(folder: pathlib.Path) -> Manifest:
         _check_plain(path)
         manifest = Manifest.from_text(path.read_text(encoding="utf-8"))
     except (RecordError, UnicodeDecodeError) as error:
-        raise _corrupt(folder, f"its {MANIFEST} is not one: {error}") from error
+        raise damaged(folder, f"its {MANIFEST} is not one: {error}") from error
     if not manifest.rows:
         raise EmptyPartition(folder, f"partition {str(folder)!r} has no rows; expected at least one; deliver it again with data")
     named = {file.name for file in manifest.files}
     if missing := sorted(named - set(there)):
-        raise _corrupt(folder, f"{', '.join(missing)} is missing")
+        raise damaged(folder, f"{', '.join(missing)} is missing")
     if extra := sorted(set(there) - named):
-        raise _corrupt(folder, f"{', '.join(extra)} is not in its {MANIFEST}")
+        raise damaged(folder, f"{', '.join(extra)} is not in its {MANIFEST}")
     try:
         for found in there.values():
             _check_plain(found)
     except RecordError as error:
-        raise _corrupt(folder, str(error)) from error
+        raise damaged(folder, str(error)) from error
     return manifest
 
 
@@ -132,7 +132,7 @@ def check_file(folder: pathlib.Path, name: str, expected: str, found: str) -> No
       CorruptPartition: naming the file and both digests.
     """
     if found != expected:
-        raise _corrupt(folder, f"{name} has other bytes than delivered: expected {expected}, found {found}")
+        raise damaged(folder, f"{name} has other bytes than delivered: expected {expected}, found {found}")
 
 
 def changed(folder: pathlib.Path, expected: str, found: str) -> CorruptPartition:
@@ -148,17 +148,18 @@ def _read(folder: pathlib.Path, interval: Interval) -> Partition:
     manifest = read_manifest(folder)
     if manifest.interval != interval:
         given, expected = (" to ".join(i.to_json().values()) for i in (manifest.interval, interval))
-        raise _corrupt(folder, f"its {MANIFEST} is for the interval {given}, expected {expected}")
+        raise damaged(folder, f"its {MANIFEST} is for the interval {given}, expected {expected}")
     for file in manifest.files:
         try:
             found = digest.of_file(folder / file.name)
         except FileNotFoundError as error:
-            raise _corrupt(folder, f"{file.name} is missing") from error
+            raise damaged(folder, f"{file.name} is missing") from error
         check_file(folder, file.name, file.digest, found)
     return Partition(interval=interval, path=str(folder), digest=manifest.digest, rows=manifest.rows)
 
 
-def _corrupt(folder: pathlib.Path, what: str) -> CorruptPartition:
+def damaged(folder: pathlib.Path, what: str) -> CorruptPartition:
+    """The error for a partition that does not hold what was delivered, or that was delivered in a state nobody can read."""
     return CorruptPartition(folder, f"partition {str(folder)!r} is damaged: {what}; deliver it again")
 
 

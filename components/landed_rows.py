@@ -1,0 +1,122 @@
+"""A landed partition's CSV files -> batches of cells as they were written, from bytes that are those of the manifest.
+
+60,27.05,10,2,...,Cash,...,0.0    ->    {"pickup_community_area": b"60", "fare": b"27.05", ..., "payment_type": b"Cash", ...}
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import hashlib
+import io
+import pathlib
+from collections.abc import Iterator
+
+import pyarrow as pa
+from pyarrow import csv as arrow_csv
+
+from waybill.launch.manifest import LandedFile, Manifest
+from waybill.launch.partitions import changed, check_file, damaged, read_manifest
+from waybill.records import digest
+
+_BLOCK = 4 << 20  # bytes of text in memory at a time; also the longest row that can be read
+
+
+@dataclasses.dataclass(frozen=True)
+class LandedRows:
+    """The rows of one partition.
+
+    Attributes:
+      folder: The partition's folder.
+      manifest: What it holds.
+    """
+
+    folder: pathlib.Path
+    manifest: Manifest
+
+    @classmethod
+    def open(cls, folder: pathlib.Path, expected: str) -> LandedRows:
+        """Opens the partition that a run was frozen with.
+
+        Args:
+          folder: Its folder.
+          expected: The partition's digest.
+
+        Raises:
+          LandingError: if it is not there any more, or is another delivery by now.
+        """
+        manifest = read_manifest(folder)
+        if manifest.digest != expected:
+            raise changed(folder, expected, manifest.digest)
+        return cls(folder, manifest)
+
+    def batches(self, reserved: str) -> Iterator[pa.RecordBatch]:
+        """All rows in the order of the files, every column as bytes; an empty cell is empty bytes.
+
+        What was yielded can be trusted once the iterator has ended: the bytes are compared with the manifest as they pass.
+
+        Args:
+          reserved: Name that no column may have.
+
+        Raises:
+          CorruptPartition: if a file is no CSV, or its bytes or rows are not those of the manifest.
+        """
+        for file in self.manifest.files:
+            try:
+                yield from self._file(file, reserved)
+            except pa.ArrowInvalid as error:
+                raise damaged(self.folder, f"{file.name} cannot be read as CSV: {error}") from error
+            except FileNotFoundError as error:
+                raise damaged(self.folder, f"{file.name} is missing") from error
+
+    def _file(self, file: LandedFile, reserved: str) -> Iterator[pa.RecordBatch]:
+        columns = self._header(file.name)
+        if len(set(columns)) != len(columns) or "" in columns or reserved in columns:
+            raise damaged(
+                self.folder, f"{file.name} has the columns {', '.join(columns)}; expected each once, none unnamed and none {reserved!r}"
+            )
+        rows = 0
+        with _HashedReader(self.folder / file.name) as reader:
+            # Bytes, because text is decoded only where the schema asks for a number; no value is taken for a null.
+            convert = arrow_csv.ConvertOptions(column_types=dict.fromkeys(columns, pa.binary()), strings_can_be_null=False)
+            parse = arrow_csv.ParseOptions(newlines_in_values=True)
+            read = arrow_csv.ReadOptions(block_size=_BLOCK)
+            for batch in arrow_csv.open_csv(reader, read_options=read, parse_options=parse, convert_options=convert):
+                rows += batch.num_rows
+                yield batch
+            check_file(self.folder, file.name, file.digest, reader.rest())
+        if rows != file.rows:
+            raise damaged(self.folder, f"{file.name} has {rows} rows and its manifest says {file.rows}")
+
+    def _header(self, name: str) -> list[str]:
+        try:
+            with (self.folder / name).open(newline="", encoding="utf-8-sig") as handle:
+                return next(csv.reader(handle), [])
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise damaged(self.folder, f"the header of {name} cannot be read: {error}") from error
+
+
+class _HashedReader(io.RawIOBase):
+    """A file whose bytes are hashed as they are read."""
+
+    def __init__(self, path: pathlib.Path):
+        self._handle = path.open("rb", buffering=0)
+        self._sha = hashlib.sha256()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        count = self._handle.readinto(buffer)
+        self._sha.update(memoryview(buffer)[:count])
+        return count
+
+    def rest(self) -> str:
+        """Reads what is left and returns the digest of the whole file."""
+        while self.read(_BLOCK):
+            pass
+        return digest.PREFIX + self._sha.hexdigest()
+
+    def close(self) -> None:
+        self._handle.close()
+        super().close()
