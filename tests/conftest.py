@@ -28,6 +28,7 @@ def pytest_configure(config: pytest.Config) -> None:
     else:
         os.environ["TF_USE_LEGACY_KERAS"] = "1"
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+        _be_patient()
 
 
 def pytest_ignore_collect(collection_path: pathlib.Path) -> bool | None:
@@ -35,3 +36,11 @@ def pytest_ignore_collect(collection_path: pathlib.Path) -> bool | None:
     if not collection_path.name.startswith("test_"):
         return None
     return True if collection_path.name.startswith("test_airflow_") != IN_AIRFLOWS_PYTHON else None
+
+
+def _be_patient() -> None:
+    """Hypothesis fails what takes longer than 200 ms, which on a busy machine says nothing of the code."""
+    from hypothesis import HealthCheck, settings
+
+    settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("patient")
