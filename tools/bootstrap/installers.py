@@ -75,6 +75,7 @@ class Installer:
             said = " ".join([pathlib.Path(command[0]).name, *command[1:4]])
             raise SetupError(
                 f"`{said} ...` ended with status {done.returncode}; what it said is above. "
+                "If it could not connect: pip's settings for index, proxy and certificates apply here. "
                 "Mend that and run the same make target again: it starts this environment over."
             )
 
