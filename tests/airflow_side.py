@@ -132,8 +132,8 @@ def dag_run(run_type: str = "scheduled", **changes: Any) -> DagRun:
     values: dict[str, Any] = {
         "dag_id": "tiny", "run_id": f"{run_type}__2013-07-01", "logical_date": dt.datetime(2013, 4, 1, tzinfo=UTC),
         "data_interval_start": dt.datetime(2013, 4, 1, tzinfo=UTC), "data_interval_end": dt.datetime(2013, 7, 1, tzinfo=UTC),
-        "run_after": dt.datetime(2013, 7, 1, tzinfo=UTC), "start_date": dt.datetime(2020, 1, 1, 12, 0, 0, 250, tzinfo=UTC), "end_date": None,
-        "run_type": run_type, "state": "running", "consumed_asset_events": [], "partition_key": None, **changes,
+        "run_after": dt.datetime(2013, 7, 1, tzinfo=UTC), "start_date": dt.datetime(2020, 1, 1, 12, 0, 0, 250, tzinfo=UTC),
+        "end_date": None, "run_type": run_type, "state": "running", "consumed_asset_events": [], "partition_key": None, **changes,
     }  # fmt: skip
     return DagRun(**values)
 

@@ -20,13 +20,14 @@ def form(settings: PipelineSettings) -> dict[str, Field]:
 def _interval_start(settings: PipelineSettings) -> Field:
     minute, hour, *_ = settings.schedule.split()
     whole_days = (minute, hour) == ("0", "0")
+    span = f"from {settings.start[:10]}" + (f" to {settings.end[:10]}" if settings.end else "")
     return Field(
         None,
         title="Interval start",
         type=["null", "string"],
         format="date" if whole_days else "date-time",
-        description=f"Start of the data interval, as the schedule ({settings.schedule}, {settings.timezone}) has it, from {settings.start[:10]}"
-        f"{f' to {settings.end[:10]}' if settings.end else ''}. A manual run must name it; the logical date plays no part.",
+        description=f"Start of the data interval, as the schedule ({settings.schedule}, {settings.timezone}) has it, {span}. "
+        "A manual run must name it; the logical date plays no part.",
     )
 
 

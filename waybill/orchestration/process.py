@@ -83,7 +83,8 @@ class NodeProcess:
             if found is not None:
                 result = found
             elif line:
-                self._tell(line if len(line) <= MAX_LOG_LINE else f"{line[:MAX_LOG_LINE]} ... and {len(line) - MAX_LOG_LINE} characters more")
+                rest = len(line) - MAX_LOG_LINE
+                self._tell(line if rest <= 0 else f"{line[:MAX_LOG_LINE]} ... and {rest} characters more")
         return result, problem
 
 
@@ -94,7 +95,7 @@ def child_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 def pasteable(arguments: Sequence[str], environ: Mapping[str, str]) -> str:
     """The command as a line that a person can paste into a shell on this machine."""
-    settings = [f"{name}={environ[name]}" for name in sorted(environ) if name.startswith("WAYBILL_")]
+    settings = [f"{name}={environ[name]}" for name in sorted(environ) if name.startswith("WAYBILL_") and environ[name]]
     return shlex.join([*(["env", *settings] if settings else []), *arguments])
 
 
@@ -120,7 +121,10 @@ def _judge(node: str, status: int, result: NodeResult | None, problem: str) -> N
     if result is not None and result.node == node and status == (0 if result.successful else 1):
         return result
     if status < 0:
-        hint = " (out of memory, see dmesg; an eviction; or a person)" if status == -signal.SIGKILL else ""
-        return NodeResult(node, Outcome.KILLED, f"{node} was killed by {signal.Signals(-status).name}{hint} before it reported a result{problem}")
+        name, hint = (
+            signal.Signals(-status).name,
+            " (out of memory, see dmesg; an eviction; or a person)" if status == -signal.SIGKILL else "",
+        )
+        return NodeResult(node, Outcome.KILLED, f"{node} was killed by {name}{hint} before it reported a result{problem}")
     told = "no result" if result is None else f"a result for {result.node} ({result.outcome.value}) that does not go with it"
     return NodeResult(node, Outcome.KILLED, f"{node} ended with status {status} and {told}{problem}; its last lines above say more")

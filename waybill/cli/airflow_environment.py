@@ -1,0 +1,112 @@
+"""An installation's settings -> the environment that Airflow's processes run in: all of Airflow's configuration, secrets included."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import pathlib
+import secrets
+from collections.abc import Callable, Mapping
+
+from waybill.records.settings import PROJECT, Settings
+
+USER = "admin"
+MARK = "_WAYBILL_SERVICE"  # names the service that a process belongs to, whoever started it; no setting, so it begins otherwise
+_FOREIGN = ("AIRFLOW", "_AIRFLOW", "PYTHON", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "LD_PRELOAD", "SPT_", "WAYBILL_", MARK)
+_LOOPBACK = "127.0.0.1,localhost"
+
+
+def airflow_environment(settings: Settings, home: pathlib.Path, port: int, mark: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """Everything that Airflow's processes find in their environment.
+
+    Args:
+      settings: Where the installation is.
+      home: Airflow's home; secrets are made in it when they are missing.
+      port: Loopback port of the API server.
+      mark: Name of this service; inherited by every process that any of its processes starts.
+      environ: The environment of the caller, of which everything is kept (nodes may need credentials or a proxy) but what would lead
+        Airflow or its Python astray.
+    """
+    kept = {k: v for k, v in environ.items() if not k.startswith(_FOREIGN)}
+    direct = {name: ",".join(filter(None, (environ.get(name), _LOOPBACK))) for name in ("no_proxy", "NO_PROXY")}
+    configuration = {f"AIRFLOW__{section}__{key}".upper(): value for (section, key), value in _configuration(home, port).items()}
+    return {
+        **kept,
+        **direct,
+        **_waybill(settings),
+        MARK: mark,
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW_CONFIG": str(home / "airflow.cfg"),
+        "PYTHONUNBUFFERED": "1",
+        "SPT_NOENV": "1",  # setproctitle would write over the environment, by which `waybill down` knows what to end
+        **configuration,
+    }
+
+
+def password(home: pathlib.Path) -> str:
+    """The login's password, made at the first call."""
+    file = home / "passwords.json"
+    text = _once(file, lambda: json.dumps({USER: secrets.token_urlsafe(12)}))
+    return str(json.loads(text)[USER])
+
+
+def _waybill(settings: Settings) -> dict[str, str]:
+    """The settings as variables, so that every task finds the same installation wherever it runs."""
+    return {
+        "WAYBILL_HOME": str(settings.home),
+        "WAYBILL_LANDING": str(settings.landing),
+        "WAYBILL_SERVING": str(settings.serving),
+        "WAYBILL_STORE_URL": settings.store_url,
+        "WAYBILL_TFX_PYTHON": str(settings.tfx_python),
+        "WAYBILL_CATCHUP": "1" if settings.catchup else "0",
+        "WAYBILL_SCHEDULE_END": settings.schedule_end,
+    }
+
+
+def _configuration(home: pathlib.Path, port: int) -> dict[tuple[str, str], str]:
+    password(home)
+    return {
+        ("core", "dags_folder"): str(PROJECT / "dags"),
+        ("core", "load_examples"): "False",
+        ("core", "executor"): "LocalExecutor",
+        ("core", "parallelism"): str(max(4, os.cpu_count() or 1)),  # most tasks wait for their node's process; the nodes use the cores
+        ("core", "fernet_key"): _secret(home, "fernet"),
+        ("core", "simple_auth_manager_users"): f"{USER}:admin",
+        ("core", "simple_auth_manager_passwords_file"): str(home / "passwords.json"),
+        ("core", "execution_api_server_url"): f"http://127.0.0.1:{port}/execution/",
+        ("api", "base_url"): f"http://127.0.0.1:{port}",
+        ("api", "host"): "127.0.0.1",
+        ("api", "port"): str(port),
+        ("api", "secret_key"): _secret(home, "session"),
+        ("api_auth", "jwt_secret"): _secret(home, "jwt"),
+        ("database", "sql_alchemy_conn"): f"sqlite:///{home}/airflow.db",
+        ("logging", "base_log_folder"): str(home / "logs"),
+        ("logging", "dag_processor_child_process_log_directory"): str(home / "logs" / "dag_processor"),
+        # By default the scheduler sleeps a second whenever it found nothing to do, and every stop of a chain pays for it.
+        ("scheduler", "scheduler_idle_sleep_time"): "0.25",
+        ("scheduler", "enable_health_check"): "False",  # it would listen on all interfaces; the API server tells the same
+        # A task whose machine went down under it is found, and retried, after a minute instead of five.
+        ("scheduler", "task_instance_heartbeat_timeout"): "60",
+        # A DAG file that was edited is seen within seconds instead of half a minute; it parses in milliseconds.
+        ("dag_processor", "min_file_process_interval"): "10",
+        ("dag_processor", "refresh_interval"): "10",
+        ("dag_processor", "parsing_processes"): "1",
+        # How soon a task that a person marked failed learns of it.
+        ("workers", "min_heartbeat_interval"): "2",
+    }
+
+
+def _secret(home: pathlib.Path, name: str) -> str:
+    return _once(home / "secrets" / name, lambda: base64.urlsafe_b64encode(os.urandom(32)).decode())
+
+
+def _once(file: pathlib.Path, make: Callable[[], str]) -> str:
+    """A file's text; made at the first call, readable by its owner only from its first byte on."""
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        part = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as handle:
+            handle.write(make())
+        part.rename(file)
+    return file.read_text()
