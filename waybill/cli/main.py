@@ -108,9 +108,13 @@ def _verb(args: argparse.Namespace) -> Callable[[argparse.Namespace], int]:
         from waybill.cli import run
 
         return run.run
+    if args.verb == "demo":
+        from waybill.cli import demo
+
+        return demo.demo
     from waybill.cli import airflow
 
-    return {"up": airflow.up, "down": airflow.down, "demo": airflow.demo}[args.verb]
+    return airflow.up if args.verb == "up" else airflow.down
 
 
 if __name__ == "__main__":

@@ -71,6 +71,12 @@ def chain(store: Store, pipeline: str, span: int, root: str) -> list[Generation]
         return [_generation(row) for row in rows]
 
 
+def all_of(store: Store, pipeline: str, span: int) -> list[Generation]:
+    """All generations of an interval, oldest first, frozen or not."""
+    with store.reading() as connection:
+        return [_generation(row) for row in connection.execute(_rows(pipeline, span).order_by(g.c.generation))]
+
+
 def of_spec(store: Store, pipeline: str, span: int, spec: str) -> Generation | None:
     """The generation that a spec was frozen for."""
     with store.reading() as connection:

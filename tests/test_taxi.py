@@ -1,0 +1,219 @@
+"""The taxi pipeline on small real quarters: what is good ends as a release, what is bad stops at the right place and says why."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import signal
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+import taxi_data
+from harness import Installation, install
+
+from pipelines.taxi.pipeline import create_pipeline
+from pipelines.taxi.settings import SETTINGS
+from waybill.records import digest
+from waybill.records.node import NodeResult, Outcome
+from waybill.store import reads
+
+QUICK = {"train_steps": 60, "window": 4}
+
+
+def fresh(folder: pathlib.Path) -> Installation:
+    folder.mkdir(exist_ok=True)
+    return install(folder, SETTINGS, create_pipeline, dict(QUICK))
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> tuple[Installation, dict[str, list[NodeResult]]]:
+    """Two quarters run one after the other, undisturbed."""
+    taxi = fresh(tmp_path_factory.mktemp("good"))
+    results = {}
+    for start in ("2013-01-01", "2013-04-01"):
+        taxi.land(start, taxi_data.partition(start))
+        results[start] = taxi.run(taxi.freeze(start, f"ticket-{start}"))
+    return taxi, results
+
+
+def releases(taxi: Installation) -> list[str]:
+    base = taxi.settings.serving / "taxi"
+    return sorted(p.name for p in base.iterdir() if p.name.isdigit()) if base.exists() else []
+
+
+def last(results: list[NodeResult]) -> NodeResult:
+    return results[-1]
+
+
+def test_two_quarters_end_as_two_releases_numbered_by_their_data(good: tuple[Installation, dict[str, list[NodeResult]]]) -> None:
+    taxi, results = good
+    assert [last(r).message for r in results.values()] == ["done", "done"]
+    assert releases(taxi) == ["20130401000001", "20130701000001"]
+
+
+def test_the_second_quarter_made_only_what_the_first_had_not(good: tuple[Installation, dict[str, list[NodeResult]]]) -> None:
+    _, results = good
+    shared = [(r.node, r.outcome) for r in results["2013-04-01"] if r.node in ("schema_gen", "example_gen")]
+    assert shared == [("schema_gen", Outcome.CACHED), ("example_gen", Outcome.CACHED), ("example_gen", Outcome.COMPLETE)]
+
+
+def test_the_second_quarter_is_compared_with_the_release_of_the_first(good: tuple[Installation, dict[str, list[NodeResult]]]) -> None:
+    _, results = good
+    baseline = {start: next(r.message for r in found if r.node == "baseline") for start, found in results.items()}
+    assert "no baseline yet" in baseline["2013-01-01"]
+    assert "release 20130401000001" in baseline["2013-04-01"]
+    gates = {start: next(r.message for r in found if r.node == "model_gate") for start, found in results.items()}
+    assert "no baseline" in gates["2013-01-01"]
+    assert "no baseline" not in gates["2013-04-01"]
+
+
+def test_the_release_is_the_model_that_was_judged(good: tuple[Installation, dict[str, list[NodeResult]]]) -> None:
+    taxi, results = good
+    pushed = last(results["2013-04-01"])
+    model = reads.inputs(taxi.store, pushed.execution)["model"][0]
+    release = taxi.settings.serving / "taxi" / "20130701000001"
+    assert digest.of_tree(release) == digest.of_tree(pathlib.Path(model.uri, "Format-Serving"))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (taxi_data.without_payment_type, "payment_type"),
+        (taxi_data.new_payment_type_in_a_tenth, "Barter"),
+        (taxi_data.nan_in_fare, "fare"),
+        (taxi_data.words_in_fare, "fare"),
+    ],
+)
+def test_bad_data_stop_at_the_data_gate_with_the_reason(
+    tmp_path: pathlib.Path, spoil: Callable[[taxi_data.Rows], taxi_data.Rows], says: str
+) -> None:
+    taxi = fresh(tmp_path)
+    taxi.land("2013-01-01", taxi_data.partition("2013-01-01", spoil))
+    stopped = last(taxi.run(taxi.freeze("2013-01-01")))
+    assert (stopped.node, stopped.outcome) == ("data_gate", Outcome.BLOCKED)
+    assert says in stopped.message
+    assert "201301010000" in stopped.message or "2013-01-01" in stopped.message
+    assert releases(taxi) == []
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [(taxi_data.labels_shuffled, "auc"), (taxi_data.cash_trips_tipped_at_random, "payment_type")],
+)
+def test_a_bad_model_stops_at_the_model_gate_with_the_reason(
+    tmp_path: pathlib.Path, spoil: Callable[[taxi_data.Rows], taxi_data.Rows], says: str
+) -> None:
+    taxi = fresh(tmp_path)
+    taxi.land("2013-01-01", taxi_data.partition("2013-01-01", spoil))
+    stopped = last(taxi.run(taxi.freeze("2013-01-01")))
+    assert (stopped.node, stopped.outcome) == ("model_gate", Outcome.BLOCKED)
+    assert says in stopped.message
+    assert releases(taxi) == []
+
+
+def test_bytes_that_change_after_the_freeze_stop_at_example_gen(tmp_path: pathlib.Path) -> None:
+    taxi = fresh(tmp_path)
+    taxi.land("2013-01-01", taxi_data.partition("2013-01-01", rows=50))
+    spec = taxi.freeze("2013-01-01")
+    taxi.land("2013-01-01", taxi_data.partition("2013-01-01", rows=60))
+    stopped = last(taxi.run(spec))
+    assert (stopped.node, stopped.outcome) == ("example_gen", Outcome.CORRUPT)
+    assert not stopped.retried
+
+
+def test_the_same_quarters_in_another_order_give_the_same_spans_windows_and_vocabularies(
+    tmp_path: pathlib.Path, good: tuple[Installation, dict[str, list[NodeResult]]]
+) -> None:
+    forwards, results = good
+    backwards = fresh(tmp_path)
+    for start in results:
+        backwards.land(start, taxi_data.partition(start))
+    specs = {start: backwards.freeze(start, f"other-{start}") for start in reversed(list(results))}
+    workers = [threading.Thread(target=backwards.run, args=(spec,), kwargs={"upto": "transform"}) for spec in specs.values()]
+    [w.start() for w in workers]
+    [w.join() for w in workers]
+    assert made(backwards, specs) == made(forwards, dict.fromkeys(results))
+
+
+def made(taxi: Installation, starts: dict) -> dict[str, list[str]]:
+    """Digests of what each run's transform read, and of the vocabularies it wrote."""
+    found = {}
+    for start in starts:
+        unit = f"taxi.{taxi.interval(start).span}.g1"
+        execution = reads.successful_execution(taxi.store, "taxi", unit, "transform")
+        graph = reads.outputs(taxi.store, execution.id)["transform_graph"][0]
+        vocabularies = sorted(pathlib.Path(graph.uri).rglob("assets/*"))
+        found[start] = [a.digest for a in reads.inputs(taxi.store, execution.id)["examples"]]
+        found[start] += [f"{p.name} {digest.of_file(p)}" for p in vocabularies]
+        assert vocabularies, "transform wrote no vocabulary"
+    return found
+
+
+@pytest.mark.parametrize("node", ["schema_gen", "example_gen", "statistics_gen", "transform", "trainer", "evaluator"])
+def test_a_node_killed_in_its_work_ends_well_on_retry_with_exactly_the_undisturbed_records(
+    tmp_path: pathlib.Path, good: tuple[Installation, dict[str, list[NodeResult]]], node: str
+) -> None:
+    undisturbed, results = good
+    taxi = fresh(tmp_path)
+    taxi.land("2013-01-01", taxi_data.partition("2013-01-01"))
+    spec = taxi.freeze("2013-01-01", "ticket-2013-01-01")
+    for result in results["2013-01-01"]:
+        index = 0 if result.run.startswith("taxi.span") else None
+        if result.node == node:
+            assert killed_in_its_work(taxi, lambda: taxi.node(spec, node, index=index), node).outcome is Outcome.KILLED
+        again = taxi.node(spec, result.node, index=index, attempt=2)
+        assert again.outcome is Outcome.COMPLETE
+        if result.node == node:
+            break
+    assert shape(taxi, again) == shape(undisturbed, next(r for r in results["2013-01-01"] if r.node == node))
+
+
+def killed_in_its_work(taxi: Installation, work: Callable[[], NodeResult], node: str) -> NodeResult:
+    """Runs a node and kills the process that has written the first byte of the node's output."""
+    found: list[NodeResult] = []
+    worker = threading.Thread(target=lambda: found.append(work()))
+    worker.start()
+    deadline = time.monotonic() + 120
+    while worker.is_alive() and time.monotonic() < deadline:
+        if list(taxi.settings.artifacts.rglob(f"{node}/*")):
+            for process in children_of_children():
+                os.kill(process, signal.SIGKILL)
+            break
+        time.sleep(0.005)
+    worker.join()
+    return found[0]
+
+
+def children_of_children() -> list[int]:
+    """The processes two levels below this one: a node's own, under its supervisor."""
+    parents = {}
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents[int(stat.parent.name)] = int(stat.read_text().rsplit(") ", 1)[1].split()[1])
+        except OSError:
+            continue
+    return [pid for pid, parent in parents.items() if parents.get(parent) == os.getpid()]
+
+
+def shape(taxi: Installation, result: NodeResult) -> dict[str, object]:
+    """What a disturbed node might have more or less of: executions, events, artifacts, files, rows."""
+    unit = reads.executions(taxi.store, "taxi", result.run, result.node)
+    outputs = reads.outputs(taxi.store, result.execution)
+    files = {
+        key: sorted(str(p.relative_to(a.uri)) for p in pathlib.Path(a.uri).rglob("*") if p.is_file())
+        for key, group in outputs.items()
+        for a in group
+        if key not in ("model", "model_run")  # TensorBoard names its files by the moment and the process
+    }
+    rows = {k: v for group in outputs.values() for a in group for k, v in a.properties.items() if k.startswith("rows_")}
+    inputs = {key: len(group) for key, group in reads.inputs(taxi.store, result.execution).items()}
+    return {
+        "states": [e.state for e in unit],
+        "inputs": inputs,
+        "outputs": {k: len(v) for k, v in outputs.items()},
+        "files": files,
+        "rows": rows,
+    }
+

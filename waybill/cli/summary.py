@@ -1,0 +1,142 @@
+"""A pipeline's newest release -> a page for the terminal: where it is, how good, what it says of real rows, where it came from."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import math
+import pathlib
+from collections.abc import Iterator
+
+from waybill.launch import specs
+from waybill.launch.process import prepare
+from waybill.lineage import chain
+from waybill.records import digest, verdict_file
+from waybill.records.run_spec import RunSpec
+from waybill.records.settings import Settings
+from waybill.records.verdict import Rule
+from waybill.store.connection import Store
+
+SHOWN_ROWS = 3
+_TOLERANCE = 1e-6  # the two signatures differ by how TensorFlow batches them, at most
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """What a release shows when it is looked at.
+
+    Attributes:
+      lines: What to print.
+      problems: What is not as it should be; empty when the release is sound.
+    """
+
+    lines: tuple[str, ...]
+    problems: tuple[str, ...]
+
+
+def summarise(settings: Settings, store: Store, pipeline: str, version: int) -> Summary:
+    """Looks at a release from disk and from MLMD; nothing is taken on trust."""
+    release = chain.release(store, pipeline, version)
+    if release is None:
+        return Summary((), (f"MLMD has no release {version} of {pipeline}",))
+    links = list(chain.trace(store, release))
+    path = pathlib.Path(str(release.properties["pushed_destination"]))
+    spec = specs.load(settings.specs, str(release.properties["run_spec"]))
+    lines, problems = [f"The model: {path}"], []
+    if not path.is_dir() or digest.of_tree(path) != release.properties["release_digest"]:
+        problems.append(f"{path} does not hold the bytes that were released")
+    for part in (_metrics(links), _scores(path, spec), _story(links, spec)):
+        for line in part:
+            (problems if line.startswith("!") else lines).append(line.removeprefix("!"))
+    return Summary(tuple(lines), tuple(problems))
+
+
+def _metrics(links: list[chain.Link]) -> Iterator[str]:
+    """The metrics the model was released on, against their thresholds."""
+    gates = [link.artifact for link in links if link.artifact.properties.get("gate") == "model_gate"]
+    rules = [rule for gate in gates for rule in verdict_file.read(pathlib.Path(gate.uri), "model_gate").rules]
+    overall = [rule for rule in rules if rule.name.startswith("metrics.") and rule.subject.lower().startswith("overall")]
+    if not overall:
+        yield "!no metrics are on record for this release"
+    yield ""
+    yield f"Its metrics, {len(rules)} rules in all:"
+    for rule in overall:
+        yield f"  {_label(rule):<34} {rule.found:<28} {rule.outcome.value:<10} wanted {rule.expected}"
+
+
+def _scores(path: pathlib.Path, spec: RunSpec) -> Iterator[str]:
+    """Scores of the newest partition's first rows from the reloaded model, through both signatures."""
+    prepare()
+    import tensorflow as tf
+
+    from waybill.serving.saved_model import load
+
+    loaded = load(path)
+    kinds = {name: column.dtype for name, column in loaded.columns().items()}
+    rows = [{name: _value(row.get(name, ""), kinds[name]) for name in kinds} for row in _first_rows(pathlib.Path(spec.window[-1].path))]
+    examples = []
+    for row in rows:
+        example = tf.train.Example()
+        for name, value in row.items():
+            _set(example.features.feature[name], value, kinds[name])
+        examples.append(example.SerializeToString())
+    by_raw, by_example = loaded.score_rows(rows), loaded.score_examples(examples)
+    yield ""
+    yield f"What it says of {len(rows)} real rows, reloaded from disk, by both signatures:"
+    for row, raw, example in zip(rows, by_raw, by_example, strict=False):
+        shown = ", ".join(f"{name}={value}" for name, value in row.items() if value not in (None, ""))
+        yield f"  raw {raw:.6f}  serving_default {example:.6f}  {shown[:100]} ..."
+        if not (math.isfinite(raw) and abs(raw - example) <= _TOLERANCE):
+            yield f"!the signatures disagree on a row: raw {raw}, serving_default {example}"
+    if not rows:
+        yield "!the newest partition has no rows to score"
+
+
+def _story(links: list[chain.Link], spec: RunSpec) -> Iterator[str]:
+    """The chain from the release back to the landed files, one line per kind of artifact."""
+    yield ""
+    yield "Where it came from, from the release back to the landed files:"
+    shown: dict[str, list[chain.Link]] = {}
+    for link in links:
+        shown.setdefault(link.artifact.type, []).append(link)
+    for kind, group in shown.items():
+        made_by = group[0].made_by.rsplit(".", 1)[-1] or "?"
+        named = ", ".join(f"{link.artifact.id} {link.artifact.digest[7:15]}" for link in group)
+        yield f"  {'  ' * min(group[0].depth, 6)}{kind:<18} {made_by:<22} {named}"
+    reached = {str(link.artifact.properties.get("input_fingerprint", "")) for link in links}
+    for partition in spec.window:
+        yield f"  {'  ' * 6}landed {partition.interval.label}  {partition.rows} rows  {partition.digest[:23]}"
+        if partition.digest not in reached:
+            yield f"!the chain does not reach the partition of {partition.interval.label}"
+
+
+def _label(rule: Rule) -> str:
+    return f"{rule.name.removeprefix('metrics.')}, {rule.subject}"
+
+
+def _first_rows(partition: pathlib.Path) -> list[dict[str, str]]:
+    rows: list[dict[str, str]] = []
+    for file in sorted(partition.glob("*.csv")):
+        with file.open(newline="", encoding="utf-8") as handle:
+            rows += [row for _, row in zip(range(SHOWN_ROWS - len(rows)), csv.DictReader(handle), strict=False)]
+    return rows
+
+
+def _value(cell: str, dtype: object) -> int | float | str | None:
+    name = getattr(dtype, "name", "")
+    if name == "string":
+        return cell
+    if cell == "":
+        return None
+    return float(cell) if "float" in name else int(float(cell))
+
+
+def _set(feature: object, value: int | float | str | None, dtype: object) -> None:
+    if value is None or value == "":
+        return
+    if isinstance(value, str):
+        feature.bytes_list.value.append(value.encode())  # type: ignore[attr-defined]
+    elif isinstance(value, float):
+        feature.float_list.value.append(value)  # type: ignore[attr-defined]
+    else:
+        feature.int64_list.value.append(value)  # type: ignore[attr-defined]
