@@ -6,7 +6,8 @@ The stops from `example_gen` to `example_validator` are made once for each span 
 from __future__ import annotations
 
 # Not `tfx.v1`: it imports Google's cloud clients too, three seconds of every node's start.
-from tfx.components import Evaluator, ExampleValidator, ImportSchemaGen, StatisticsGen, Trainer, Transform
+from tfx.components import Evaluator, ExampleValidator, StatisticsGen, Trainer, Transform
+from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
 from tfx.orchestration.pipeline import Pipeline
 from tfx.proto import trainer_pb2, transform_pb2
 
