@@ -15,7 +15,7 @@ from tools.bootstrap.errors import SetupError
 _ASTRAY = ("PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV", "PIP_TARGET", "PIP_PREFIX")
 _SECTIONS = (":env:", "install", "global")  # of pip's configuration, the strongest first
 # pip's option -> the variable that tells uv the same
-_FOR_UV = {"index-url": "UV_DEFAULT_INDEX", "extra-index-url": "UV_INDEX", "cert": "SSL_CERT_FILE"}
+_FOR_UV = {"index-url": "UV_DEFAULT_INDEX", "extra-index-url": "UV_INDEX", "proxy": "ALL_PROXY", "cert": "SSL_CERT_FILE"}
 
 
 class Installer:
