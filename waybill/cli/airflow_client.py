@@ -127,6 +127,10 @@ class AirflowClient:
         }  # fmt: skip
         return self.call("POST", "/backfills", body)
 
+    def backfill_ended(self, backfill_id: int) -> bool:
+        """Whether a backfill is over. Airflow looks now and then, some time after the last run's end; until then it starts no other."""
+        return self.call("GET", f"/backfills/{backfill_id}")["completed_at"] is not None
+
     def clear(self, dag_id: str, run_id: str, tasks: Sequence[str | tuple[str, int]], *, downstream: bool = True) -> list[dict[str, Any]]:
         """Clears tasks of a run, so that they run again; a pair names one copy of a mapped task."""
         named = [list(task) if isinstance(task, tuple) else task for task in tasks]

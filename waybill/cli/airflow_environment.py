@@ -71,16 +71,17 @@ def _configuration(home: pathlib.Path, port: int) -> dict[tuple[str, str], str]:
         ("core", "load_examples"): "False",
         ("core", "executor"): "LocalExecutor",
         ("core", "parallelism"): str(max(4, os.cpu_count() or 1)),  # most tasks wait for their node's process; the nodes use the cores
-        ("core", "fernet_key"): _secret(home, "fernet"),
+        ("core", "fernet_key"): _secret(home, "fernet", 32),
         ("core", "simple_auth_manager_users"): f"{USER}:admin",
         ("core", "simple_auth_manager_passwords_file"): str(home / "passwords.json"),
         ("core", "execution_api_server_url"): f"http://127.0.0.1:{port}/execution/",
         ("api", "base_url"): f"http://127.0.0.1:{port}",
         ("api", "host"): "127.0.0.1",
         ("api", "port"): str(port),
-        ("api", "secret_key"): _secret(home, "session"),
-        ("api_auth", "jwt_secret"): _secret(home, "jwt"),
+        ("api", "secret_key"): _secret(home, "session", 64),
+        ("api_auth", "jwt_secret"): _secret(home, "jwt", 64),
         ("database", "sql_alchemy_conn"): f"sqlite:///{home}/airflow.db",
+        ("database", "sql_alchemy_connect_args"): "waybill.orchestration.sqlite.CONNECT_ARGUMENTS",
         ("logging", "base_log_folder"): str(home / "logs"),
         ("logging", "dag_processor_child_process_log_directory"): str(home / "logs" / "dag_processor"),
         # By default the scheduler sleeps a second whenever it found nothing to do, and every stop of a chain pays for it.
@@ -97,8 +98,8 @@ def _configuration(home: pathlib.Path, port: int) -> dict[tuple[str, str], str]:
     }
 
 
-def _secret(home: pathlib.Path, name: str) -> str:
-    return _once(home / "secrets" / name, lambda: base64.urlsafe_b64encode(os.urandom(32)).decode())
+def _secret(home: pathlib.Path, name: str, size: int) -> str:
+    return _once(home / "secrets" / name, lambda: base64.urlsafe_b64encode(os.urandom(size)).decode())
 
 
 def _once(file: pathlib.Path, make: Callable[[], str]) -> str:

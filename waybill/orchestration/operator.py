@@ -67,6 +67,7 @@ class RunSpecOperator(LauncherOperator):
         try:
             words = asking.asking(context).arguments()
         except RecordError as error:
+            self.log.error("%s", error)  # the traceback that follows is of no use to a person
             raise NodeStopped(str(error)) from None
         result = self.launch(["run-spec", self.pipeline, f"--ticket={asking.ticket(context['dag_run'])}", *words])
         if result.outcome is Outcome.NOT_LANDED:
