@@ -64,7 +64,10 @@ class NodeProcess:
             process, self._process = self._process, None  # from here on its number may become another's
             with process:
                 process.wait()
-        return _judge(self._node, process.returncode, result, problem)
+        ended = _judge(self._node, process.returncode, result, problem)
+        if self._killed and ended is not result:
+            return NodeResult(self._node, Outcome.KILLED, f"{self._node} was stopped because Airflow ended its task")
+        return ended
 
     def kill(self) -> None:
         """Kills the command and everything it started, at once; returns immediately. May be called from a signal handler."""

@@ -9,15 +9,14 @@ meant to run again, and the scheduler ends over their absence. Beginning as a wr
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
 from typing import Any
 
 
 class _Cursor(sqlite3.Cursor):
-    def execute(self, sql: str, parameters: Sequence[Any] | dict[str, Any] = (), /) -> _Cursor:
+    def execute(self, sql: str, *parameters: Any) -> _Cursor:
         if sql.startswith("SAVEPOINT") and not self.connection.in_transaction:
             super().execute("BEGIN IMMEDIATE")
-        super().execute(sql, parameters)
+        super().execute(sql, *parameters)
         return self
 
 
