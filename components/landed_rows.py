@@ -89,11 +89,15 @@ class LandedRows:
             raise damaged(self.folder, f"{file.name} has {rows} rows and its manifest says {file.rows}")
 
     def _header(self, name: str) -> list[str]:
+        """The names of the columns; only they must be UTF-8, what is below them is validation's concern."""
         try:
-            with (self.folder / name).open(newline="", encoding="utf-8-sig") as handle:
-                return next(csv.reader(handle), [])
-        except (UnicodeDecodeError, csv.Error) as error:
+            with (self.folder / name).open(newline="", encoding="utf-8-sig", errors="surrogateescape") as handle:
+                columns = next(csv.reader(handle), [])
+            for column in columns:
+                column.encode()
+        except (UnicodeEncodeError, csv.Error) as error:
             raise damaged(self.folder, f"the header of {name} cannot be read: {error}") from error
+        return columns
 
 
 class _HashedReader(io.RawIOBase):

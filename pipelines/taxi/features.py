@@ -2,8 +2,8 @@
 
     fare 27.05, payment_type "Cash", company missing    ->    fare_xf 1.17, payment_type_xf 0, company_xf 44
 
-How each column is treated is one entry of `TREATMENTS`. A column that is not there is not used: the pickup's census tract is empty in nearly
-every row, the timestamp would teach the model the calendar of the past, and span and tips are not known when a score is asked for.
+How each column is treated is one entry of `TREATMENTS`. A column that is not there is not used: the pickup's census tract is empty in
+nearly every row, the timestamp would teach the model the calendar of the past, and span and tips are not known when a score is asked for.
 """
 
 from __future__ import annotations

@@ -9,8 +9,11 @@ A partition that is not there yet, one that is there without data, and one whose
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import os
 import pathlib
+from collections.abc import Callable, Iterator
 
 from waybill.launch.manifest import MANIFEST, Manifest
 from waybill.records import digest
@@ -69,13 +72,13 @@ class LandingArea:
         """
         folder = self.folder(interval)
         while True:
-            before = _identity(folder)
-            try:
-                return _read(folder, interval)
-            except LandingError:
-                # A corrected delivery may have taken the folder's place while it was read: half of each is neither.
-                if _identity(folder) == before:
-                    raise
+            with _held(folder) as is_still_there:
+                try:
+                    return _read(folder, interval)
+                except LandingError:
+                    # A corrected delivery may have taken the folder's place while it was read: half of each is neither.
+                    if is_still_there():
+                        raise
 
     def verify(self, partition: Partition) -> None:
         """Checks that a partition still holds the bytes that a run was frozen with.
@@ -168,9 +171,25 @@ def _check_plain(path: pathlib.Path) -> None:
         raise RecordError(f"{path.name} is no plain file")
 
 
-def _identity(folder: pathlib.Path) -> tuple[int, int] | None:
+@contextlib.contextmanager
+def _held(folder: pathlib.Path) -> Iterator[Callable[[], bool]]:
+    """Yields a function that says whether the folder's name still means the same folder.
+
+    The folder is kept open, because the number of a removed one is given to the next one at once.
+    """
     try:
-        found = folder.stat()
+        handle = os.open(folder, os.O_RDONLY)
     except FileNotFoundError:
-        return None
-    return found.st_dev, found.st_ino
+        yield lambda: not folder.exists()
+        return
+
+    def is_still_there() -> bool:
+        try:
+            return os.path.samestat(os.fstat(handle), folder.stat())
+        except FileNotFoundError:
+            return False
+
+    try:
+        yield is_still_there
+    finally:
+        os.close(handle)
