@@ -15,7 +15,8 @@ from airflow_side import SPEC, WINDOW, FakeLauncher, TaskInstance, context, dag_
 from waybill.orchestration import asking
 from waybill.orchestration.operator import NodeOperator, RunSpecOperator
 from waybill.orchestration.outcome import NodeFailed, NodeStopped
-from waybill.records.node import NodeResult, Outcome, OutputRef
+from waybill.records.node import RETRIED, SUCCESSFUL, NodeResult, Outcome, OutputRef
+from waybill.records.settings import PROJECT
 
 SETTLED_ELSEWHERE = {Outcome.NOT_LANDED}  # waits; only run_spec has it
 
@@ -203,3 +204,12 @@ def test_on_kill_returns_at_once_and_leaves_no_process(launcher: FakeLauncher, t
     thread.join(10)
     assert gone(pids)
     assert "Airflow ended its task" in str(caught[0])
+
+
+def test_the_outcome_table_for_people_has_a_row_for_every_outcome() -> None:
+    rows = [line for line in (PROJECT / "docs/outcomes.md").read_text().splitlines() if line.startswith("| ") and line.count("|") == 6]
+    assert [row.split("|")[2].strip().strip("`") for row in rows[1:]] == [outcome.value for outcome in Outcome]
+    for row in rows[1:]:
+        outcome = Outcome(row.split("|")[2].strip().strip("`"))
+        assert ("twice" in row) == (outcome in RETRIED)
+        assert ("| success" in row) == (outcome in SUCCESSFUL)

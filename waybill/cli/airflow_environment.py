@@ -79,6 +79,7 @@ def _configuration(home: pathlib.Path, port: int) -> dict[tuple[str, str], str]:
         ("api", "host"): "127.0.0.1",
         ("api", "port"): str(port),
         ("api", "secret_key"): _secret(home, "session", 64),
+        ("api", "default_wrap"): "True",  # a verdict's sentences are longer than the log pane is wide
         ("api_auth", "jwt_secret"): _secret(home, "jwt", 64),
         ("database", "sql_alchemy_conn"): f"sqlite:///{home}/airflow.db",
         ("database", "sql_alchemy_connect_args"): "waybill.orchestration.sqlite.CONNECT_ARGUMENTS",

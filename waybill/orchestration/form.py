@@ -20,7 +20,7 @@ def form(settings: PipelineSettings) -> dict[str, Field]:
 def _interval_start(settings: PipelineSettings) -> Field:
     minute, hour, *_ = settings.schedule.split()
     whole_days = (minute, hour) == ("0", "0")
-    span = f"from {settings.start[:10]}" + (f" to {settings.end[:10]}" if settings.end else "")
+    span = f"from {settings.start[:10]}" + (f", before {settings.end[:10]}" if settings.end else "")
     return Field(
         None,
         title="Interval start",

@@ -1,0 +1,153 @@
+"""Airflow on this machine: it starts healthy, listens on loopback alone, and its end leaves nothing of it and everything else."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import psutil
+import pytest
+from airflow_side import alive, gone
+
+from waybill.cli import marked, services
+from waybill.cli.airflow_client import AirflowClient, AirflowRefused, AirflowUnreachable
+from waybill.cli.airflow_environment import MARK, airflow_environment, password
+from waybill.cli.service_record import Record
+from waybill.cli.services import AirflowService, AlreadyRunning, ServiceError
+from waybill.records import settings
+
+SLEEP = [sys.executable, "-c", "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(600)"]
+
+
+@pytest.fixture
+def service(tmp_path: pathlib.Path) -> Iterator[AirflowService]:
+    made = AirflowService(settings.load({"WAYBILL_HOME": str(tmp_path / "home")}), say=lambda line: None)
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def stranger() -> Iterator[subprocess.Popen]:
+    process = subprocess.Popen(SLEEP, stdout=subprocess.PIPE)
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def sleeper(mark: str) -> subprocess.Popen:
+    process = subprocess.Popen(SLEEP, stdout=subprocess.PIPE, env={**os.environ, MARK: mark}, start_new_session=True)
+    process.stdout.readline()
+    return process
+
+
+def test_a_service_starts_once_listens_on_loopback_alone_and_ends_wholly_even_after_a_crash(
+    service: AirflowService, stranger: subprocess.Popen
+) -> None:
+    record = service.start()
+    pids = marked.marked(MARK, record.mark)
+    assert {pid for pid, _ in record.processes.values()} <= set(pids)
+    listening = [c for pid in pids for c in psutil.Process(pid).net_connections("inet") if c.status == psutil.CONN_LISTEN]
+    assert {(c.laddr.ip, c.laddr.port) for c in listening} == {("127.0.0.1", record.port)}
+    assert "dags" in service.client().call("GET", "/dags")
+    with pytest.raises(AirflowRefused, match="401"):
+        AirflowClient(record.address, "admin", "guessed").call("GET", "/dags")
+    with pytest.raises(AlreadyRunning, match=str(record.port)):
+        service.start()
+    os.kill(record.processes["scheduler"][0], signal.SIGKILL)  # its idle workers stay behind, orphaned
+    assert gone([record.processes["scheduler"][0]])
+    assert not service.running()
+    assert service.stop()
+    assert gone(pids)
+    assert alive(stranger.pid)
+    assert not service.stop()
+
+
+def test_a_component_that_ends_while_starting_is_named_with_the_end_of_its_log(
+    service: AirflowService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(services, "_components", lambda port: {"scheduler": ["scheduler", "--no-such-option"]})
+    monkeypatch.setattr(service, "_migrate", lambda environment: None)
+    with pytest.raises(ServiceError, match=r"scheduler ended while starting:(.|\n)*--no-such-option"):
+        service.start()
+    assert service.record() is None
+
+
+def test_a_second_start_at_the_same_time_says_so(service: AirflowService) -> None:
+    with service._alone(), pytest.raises(AlreadyRunning, match="another process"):
+        AirflowService(service._settings).start()
+
+
+def test_a_start_after_a_crash_ends_what_the_crash_left(service: AirflowService, monkeypatch: pytest.MonkeyPatch) -> None:
+    service.home.mkdir(parents=True)
+    left = sleeper("before")
+    Record("before", 8080, {"scheduler": (left.pid, "another boot/1")}).write(service.home / "service.json")
+    monkeypatch.setattr(services, "GRACE_SECONDS", 0.2)
+    monkeypatch.setattr(services, "_components", dict)
+    monkeypatch.setattr(services, "PYTHON", pathlib.Path("/bin/false"))
+    with pytest.raises(ServiceError, match="could not make its database"):
+        service.start()
+    assert gone([left.pid])
+    left.communicate()
+
+
+def test_ending_finds_processes_by_their_mark_through_sessions_and_kills_those_that_do_not_listen(stranger: subprocess.Popen) -> None:
+    ours, others = sleeper("mine"), sleeper("not mine")
+    assert marked.end(MARK, "mine", grace=0.3) == [ours.pid]
+    assert gone([ours.pid])
+    assert alive(others.pid)
+    assert alive(stranger.pid)
+    assert marked.end(MARK, "", grace=0.1) == []
+    for process in (ours, others):
+        process.kill()
+        process.communicate()
+
+
+def test_a_record_knows_a_process_from_another_that_got_its_number(tmp_path: pathlib.Path) -> None:
+    me = (os.getpid(), marked.started(os.getpid()))
+    Record("m", 1, {"scheduler": me, "api-server": (os.getpid(), "another boot/1")}).write(tmp_path / "r.json")
+    assert Record.read(tmp_path / "r.json").dead() == ["api-server"]
+
+
+def test_the_environment_holds_the_settings_and_nothing_that_leads_astray(tmp_path: pathlib.Path) -> None:
+    installation = dataclasses.replace(settings.load({"WAYBILL_HOME": str(tmp_path)}), catchup=True)
+    caller = {
+        "PYTHONPATH": "/p", "PYTHONDONTWRITEBYTECODE": "1", "VIRTUAL_ENV": "/v", "AIRFLOW__CORE__EXECUTOR": "x", "HOME": "/h",
+        "AWS_PROFILE": "p", "WAYBILL_HOME": "/elsewhere", "no_proxy": "a.b",
+    }  # fmt: skip
+    made = airflow_environment(installation, tmp_path / "airflow", 8080, "m", caller)
+    assert not {"PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV"} & set(made)
+    assert made["AIRFLOW__CORE__EXECUTOR"] == "LocalExecutor"
+    assert (made["HOME"], made["AWS_PROFILE"], made["no_proxy"]) == ("/h", "p", "a.b,127.0.0.1,localhost")
+    inside = {name: value for name, value in made.items() if name.startswith("WAYBILL_")}
+    assert settings.load(inside) == installation
+
+
+def test_secrets_are_made_once_and_only_their_owner_may_read_them(tmp_path: pathlib.Path) -> None:
+    first = airflow_environment(settings.load(), tmp_path, 1, "m", {})
+    again = airflow_environment(settings.load(), tmp_path, 1, "m", {})
+    assert first == again
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) == 4
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
+    assert password(tmp_path) in (tmp_path / "passwords.json").read_text()
+
+
+def test_a_taken_port_is_left_to_whoever_has_it() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        wanted = taken.getsockname()[1]
+        assert services._free_port(wanted) != wanted
+    assert services._free_port(wanted) == wanted
+
+
+def test_an_airflow_that_does_not_run_is_said_to() -> None:
+    with pytest.raises(AirflowUnreachable, match="make up"):
+        AirflowClient(f"http://127.0.0.1:{services._free_port(0)}", "admin", "x").call("GET", "/dags")
