@@ -63,7 +63,7 @@ PARAMETERS = {
 class _Executor(base_executor.BaseExecutor):
     """Writes the names and bytes of its inputs, half of them before the fault and half after it."""
 
-    def Do(self, input_dict, output_dict, exec_properties):  # noqa: N802
+    def Do(self, input_dict, output_dict, exec_properties):
         [[output]] = output_dict.values()
         folder = pathlib.Path(output.uri)
         attempt = folder / f"shard-of-process-{os.getpid()}" if self._fault(exec_properties) else None
