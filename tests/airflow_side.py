@@ -118,13 +118,24 @@ def graph(**changes: Any) -> Graph:
     nodes = (
         Node("run_spec", "", "spec", (), gate=False, says="Freezes the run"),
         Node("schema_gen", "schema", "shared", ("run_spec",), gate=False, says="Imports the schema"),
-        Node("example_gen", "spans", "span", ("run_spec",), gate=False, says="Reads a span"),
+        Node("example_gen", "spans", "span", ("schema_gen",), gate=False, says="Reads a span"),
         Node("statistics_gen", "spans", "span", ("example_gen",), gate=False, says="Counts a span"),
         Node("example_validator", "spans", "span", ("schema_gen", "statistics_gen"), gate=False, says="Compares a span with the schema"),
         Node("data_gate", "model", "run", ("example_validator", "schema_gen"), gate=True, says="Judges the window"),
         Node("trainer", "model", "run", ("data_gate", "example_gen"), gate=False, says="Trains"),
     )
     return Graph(dataclasses.replace(settings, **changes), nodes)
+
+
+def edges(of: Graph) -> dict[str, list[str]]:
+    """Upstream ids of every node: the graph's, and run_spec before the first nodes of a stage that Airflow maps over what run_spec returns."""
+    stages = {stage.name: stage for stage in of.settings.stages}
+
+    def upstream(node: Node) -> list[str]:
+        begins_mapped = node.scope == "span" and not set(node.upstream) & set(stages[node.stage].nodes)
+        return sorted({*node.upstream, "run_spec"} if begins_mapped else node.upstream)
+
+    return {node.id: upstream(node) for node in of.nodes}
 
 
 def dag_run(run_type: str = "scheduled", **changes: Any) -> DagRun:
