@@ -151,26 +151,26 @@ def made(taxi: Installation, starts: dict) -> dict[str, list[str]]:
     return found
 
 
-@pytest.mark.parametrize("node", ["schema_gen", "example_gen", "statistics_gen", "transform", "trainer", "evaluator"])
-def test_a_node_killed_in_its_work_ends_well_on_retry_with_exactly_the_undisturbed_records(
-    tmp_path: pathlib.Path, good: tuple[Installation, dict[str, list[NodeResult]]], node: str
+def test_a_run_whose_every_node_is_killed_in_its_work_ends_well_with_exactly_the_undisturbed_records(
+    tmp_path: pathlib.Path, good: tuple[Installation, dict[str, list[NodeResult]]]
 ) -> None:
     undisturbed, results = good
     taxi = fresh(tmp_path)
     taxi.land("2013-01-01", taxi_data.partition("2013-01-01"))
     spec = taxi.freeze("2013-01-01", "ticket-2013-01-01")
-    for result in results["2013-01-01"]:
-        index = 0 if result.run.startswith("taxi.span") else None
-        if result.node == node:
-            assert killed_in_its_work(taxi, lambda: taxi.node(spec, node, index=index), node).outcome is Outcome.KILLED
-        again = taxi.node(spec, result.node, index=index, attempt=2)
-        assert again.outcome is Outcome.COMPLETE
-        if result.node == node:
-            break
-    assert shape(taxi, again) == shape(undisturbed, next(r for r in results["2013-01-01"] if r.node == node))
+    first, second = {}, {}
+    for node, index in [(r.node, 0 if ".span." in r.run else None) for r in results["2013-01-01"]]:
+        first[node] = killed_in_its_work(taxi, node, lambda node=node, index=index: taxi.node(spec, node, index=index))
+        second[node] = taxi.node(spec, node, index=index, attempt=2)
+    killed = {node for node, result in first.items() if result.outcome is Outcome.KILLED}
+    assert killed >= {"example_gen", "statistics_gen", "transform", "trainer", "evaluator"}, "the others may be too quick to be caught"
+    assert {result.outcome for result in second.values()} == {Outcome.COMPLETE}
+    for calm in results["2013-01-01"]:
+        assert shape(taxi, second[calm.node]) == shape(undisturbed, calm), calm.node
+    assert releases(taxi) == ["20130401000001"]
 
 
-def killed_in_its_work(taxi: Installation, work: Callable[[], NodeResult], node: str) -> NodeResult:
+def killed_in_its_work(taxi: Installation, node: str, work: Callable[[], NodeResult]) -> NodeResult:
     """Runs a node and kills the process that has written the first byte of the node's output."""
     found: list[NodeResult] = []
     worker = threading.Thread(target=lambda: found.append(work()))
@@ -216,4 +216,3 @@ def shape(taxi: Installation, result: NodeResult) -> dict[str, object]:
         "files": files,
         "rows": rows,
     }
-

@@ -37,15 +37,16 @@ class LoadedModel:
         """Scores rows of raw values through the `raw` signature.
 
         Args:
-          rows: A value per column of the signature; a column that is None or not there is missing: "" for text, NaN for a float.
+          rows: A value per column of the signature; a column that is None or not there is missing: "" for text, NaN for a float, -1 for an integer; an
+            exported `raw` signature takes these as signs that a value is missing.
 
         Raises:
-          ServingError: if the model has no such signature, or an integer column is missing, which has no value to say so.
+          ServingError: if the model has no such signature.
         """
         import tensorflow as tf
 
         signature = self._signature(RAW_SIGNATURE)
-        columns = {name: [[_cell(row.get(name), name, spec.dtype)] for row in rows] for name, spec in self.columns().items()}
+        columns = {name: [[_cell(row.get(name), spec.dtype)] for row in rows] for name, spec in self.columns().items()}
         tensors = {name: tf.constant(cells, dtype=self.columns()[name].dtype) for name, cells in columns.items()}
         return _scores(signature(**tensors))
 
@@ -83,15 +84,13 @@ def load(path: pathlib.Path) -> LoadedModel:
         raise ServingError(f"cannot load the model at {str(path)!r}: {error}") from error
 
 
-def _cell(value: Any, name: str, dtype: tf.DType) -> Any:
+def _cell(value: Any, dtype: tf.DType) -> Any:
     """A raw value as its tensor's element."""
     if value is not None:
         return value
     if dtype.is_floating:
         return float("nan")
-    if dtype.name == "string":
-        return ""
-    raise ServingError(f"column {name!r} is missing; a {dtype.name} column needs a value")
+    return "" if dtype.name == "string" else -1
 
 
 def _scores(answer: Mapping[str, Any]) -> list[float]:
