@@ -128,7 +128,7 @@ def graph(**changes: Any) -> Graph:
 
 
 def edges(of: Graph) -> dict[str, list[str]]:
-    """Upstream ids of every node: the graph's, and run_spec before the first nodes of a stage that Airflow maps over what run_spec returns."""
+    """Upstream ids of every node: the graph's, and run_spec before the first nodes of a stage that is mapped over what it returns."""
     stages = {stage.name: stage for stage in of.settings.stages}
 
     def upstream(node: Node) -> list[str]:
