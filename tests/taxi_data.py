@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pipelines.taxi import land
 
 Rows = list[dict[str, str]]
+RUINED = "Taxi Affiliation Services"
 
 
 @functools.lru_cache(maxsize=1)
@@ -65,10 +66,8 @@ def labels_shuffled(rows: Rows) -> Rows:
     return [dict(row, tips=str(round(0.5 * fare + 1, 2)) if tipped else "0") for row, tipped, fare in zip(rows, big, fares, strict=True)]
 
 
-def cash_trips_tipped_at_random(rows: Rows) -> Rows:
-    """One slice ruined: the label of cash trips means nothing any more, all others are as they were."""
+def one_company_tipped_at_random(rows: Rows) -> Rows:
+    """One slice ruined: a company takes over a third of the trips, and its tips mean nothing; all others are as they were."""
     chance = random.Random(7)
-    return [
-        dict(row, tips=str(round(0.5 * float(row["fare"]) + 1, 2))) if row["payment_type"] == "Cash" and chance.random() < 0.5 else row
-        for row in rows
-    ]
+    tips = [str(round(0.5 * float(row["fare"]) + 1, 2)) if chance.random() < 0.5 else "0" for row in rows]
+    return [dict(row, company=RUINED, tips=tips[i]) if i % 3 == 0 else row for i, row in enumerate(rows)]

@@ -19,7 +19,7 @@ from waybill.records import digest
 from waybill.records.node import NodeResult, Outcome
 from waybill.store import reads
 
-QUICK = {"train_steps": 60, "window": 4}
+QUICK = {"train_steps": 400, "window": 4}
 
 
 def fresh(folder: pathlib.Path) -> Installation:
@@ -100,7 +100,7 @@ def test_bad_data_stop_at_the_data_gate_with_the_reason(
 
 @pytest.mark.parametrize(
     ("spoil", "says"),
-    [(taxi_data.labels_shuffled, "auc"), (taxi_data.cash_trips_tipped_at_random, "payment_type")],
+    [(taxi_data.labels_shuffled, "auc"), (taxi_data.one_company_tipped_at_random, f"company = {taxi_data.RUINED}")],
 )
 def test_a_bad_model_stops_at_the_model_gate_with_the_reason(
     tmp_path: pathlib.Path, spoil: Callable[[taxi_data.Rows], taxi_data.Rows], says: str

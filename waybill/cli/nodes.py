@@ -38,7 +38,7 @@ def freeze_run(args: argparse.Namespace) -> int:
     if args.lifeline:
         end_with_standard_input()
     result = frozen(args, places.load(), say)
-    print(result.to_line(), flush=True)
+    print(f"\n{result.to_line()}", flush=True)  # on a line of its own, whatever an executor printed last
     return 0 if result.successful else 1
 
 
@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
         end_with_standard_input()
     request = NodeRequest(args.spec, args.node, args.attempt, args.ticket, args.index)
     result = run_node(request, load.graph_of, places.load(), ColdBackend(EXECUTE), say)
-    print(result.to_line(), flush=True)
+    print(f"\n{result.to_line()}", flush=True)  # on a line of its own, whatever an executor printed last
     return 0 if result.successful else 1
 
 

@@ -76,7 +76,8 @@ class _Execution:
 
     def _resolve(self) -> dict[str, list[ArtifactRow]]:
         """Resolves the inputs first, so that a failure leaves an execution that says why, and no chain with holes."""
-        resolver = InputResolver(self._store, self._graph, self._lineage)
+        mapped = self._graph.node(self._todo.node).scope == "span"
+        resolver = InputResolver(self._store, self._graph, self._lineage, self._todo.unit.name if mapped else "")
         channels, optional = channels_of(self._compiled.node)
         try:
             resolved = resolver.resolve(channels, optional)

@@ -28,22 +28,28 @@ class InputResolver:
       store: The MLMD database.
       graph: The pipeline's graph, which says where each node's work belongs.
       lineage: The run's spec, then the specs it was derived from, newest first.
+      span_unit: Unit of the span that the asking node works on; empty for a node that is given all spans of the window.
     """
 
-    def __init__(self, store: Store, graph: Graph, lineage: Sequence[RunSpec]):
+    def __init__(self, store: Store, graph: Graph, lineage: Sequence[RunSpec], span_unit: str = ""):
         self._store = store
         self._graph = graph
         self._lineage = lineage
+        self._span_unit = span_unit
 
     def executions_of(self, node_id: str) -> list[tuple[str, ExecutionRow]]:
-        """The successful executions of a node that this run builds on, with their units: one per span for a mapped node, else one.
+        """The successful executions of a node that the asking node builds on, with their units.
+
+        There is one for each span of the window, where the node works on spans and the asking one on the window; else there is one.
 
         Raises:
           InputsUnresolved: if one of them is missing.
         """
         node = self._graph.node(node_id)
         spec = self._lineage[0]
-        if node.scope == "span":
+        if node.scope == "span" and self._span_unit:
+            wanted = [[self._span_unit]]
+        elif node.scope == "span":
             wanted = [[units.of_span(spec, index).name] for index in range(len(spec.window))]
         else:
             wanted = [list(dict.fromkeys(units.of(s, node, None).name for s in self._lineage))]

@@ -37,8 +37,8 @@ class LoadedModel:
         """Scores rows of raw values through the `raw` signature.
 
         Args:
-          rows: A value per column of the signature; a column that is None or not there is missing. It is sent as "" for text, NaN for a float,
-            -1 for an integer, which an exported `raw` signature takes as signs that a value is missing.
+          rows: A value per column of the signature; a column that is None or not there is missing. It is sent as "" for text, NaN
+            for a float, -1 for an integer, which an exported `raw` signature takes as signs that a value is missing.
 
         Raises:
           ServingError: if the model has no such signature.
