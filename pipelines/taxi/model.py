@@ -74,11 +74,11 @@ def train(
     tf_keras.utils.set_random_seed(asked.seed)
     model = build(asked.learning_rate)
     parse = _parser(transform_output.transformed_feature_spec())
-    epochs = max(1, round(asked.steps / _EPOCH_STEPS))
+    epochs, steps = schedule(asked.steps)
     history = model.fit(
         rows(train_files).shuffle(_SHUFFLED, asked.seed).repeat().batch(asked.batch_size).map(parse),
         epochs=epochs,
-        steps_per_epoch=asked.steps // epochs,
+        steps_per_epoch=steps,
         validation_data=rows(eval_files).batch(asked.batch_size).map(parse).cache(),
         callbacks=[
             tf_keras.callbacks.EarlyStopping("val_loss", patience=_PATIENCE, restore_best_weights=True),
@@ -88,8 +88,14 @@ def train(
     ).history
     best = min(range(len(history["val_loss"])), key=history["val_loss"].__getitem__)
     found = ", ".join(f"{name} {values[best]:.4f}" for name, values in history.items())
-    logging.info("%d epochs of %d steps; best after epoch %d: %s", len(history["loss"]), asked.steps // epochs, best + 1, found)
+    logging.info("%d epochs of %d steps; best after epoch %d: %s", len(history["loss"]), steps, best + 1, found)
     return model
+
+
+def schedule(steps: int) -> tuple[int, int]:
+    """How many epochs to train and of how many steps each: together as many as asked for, or a few less, never more."""
+    epochs = max(1, round(steps / _EPOCH_STEPS))
+    return epochs, steps // epochs
 
 
 def build(learning_rate: float) -> tf_keras.Model:
