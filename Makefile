@@ -30,13 +30,15 @@ demo: ## lands real data, lets Airflow run three quarters through TFX, and shows
 	$(SETUP) tools tfx airflow
 	@.venv/bin/waybill demo
 
-test: ## runs all tests, those of TFX's Python and those of Airflow's
+test: ## runs all tests, those of TFX's Python and, beside them, those of Airflow's
 	$(SETUP) tools tfx airflow
-	@failed=; \
-	for environment in .venv .venv-airflow; do \
-	  echo "test: $$environment"; \
-	  "$$environment/bin/python" -m pytest || failed="$$failed $$environment"; \
-	done; \
+	@log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
+	.venv-airflow/bin/python -m pytest >"$$log" 2>&1 & airflow=$$!; \
+	failed=; \
+	echo "test: .venv (those of .venv-airflow run at the same time, and are shown after)"; \
+	.venv/bin/python -m pytest || failed="$$failed .venv"; \
+	wait $$airflow || failed="$$failed .venv-airflow"; \
+	echo "test: .venv-airflow"; cat "$$log"; \
 	if [ -n "$$failed" ]; then echo "test: FAILED in$$failed" >&2; exit 1; fi; \
 	echo 'test: all passed, in both environments'
 

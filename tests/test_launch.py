@@ -104,7 +104,7 @@ def test_an_executor_that_raises_leaves_its_cause_and_a_retry_wipes_it(tiny: Ins
     assert not {"failure_cause", "__execution_result__"} & set(only.properties)
 
 
-@pytest.mark.parametrize("node", ["example_gen", "data_gate", "trainer", "evaluator", "pusher"])
+@pytest.mark.parametrize("node", ["example_gen", "trainer"])
 def test_a_killed_node_and_its_retry_leave_exactly_what_an_undisturbed_run_leaves(
     tiny: Installation, tmp_path: pathlib.Path, node: str
 ) -> None:
