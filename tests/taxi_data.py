@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pipelines.taxi import land
 
 Rows = list[dict[str, str]]
-RUINED = "Taxi Affiliation Services"
+RUINED = "KOAM Taxi Association"  # has few trips of its own
 
 
 @functools.lru_cache(maxsize=1)

@@ -124,7 +124,8 @@ def test_a_good_quarter_ends_green_with_its_release_though_a_process_was_killed(
     assert story.run(GOOD)["state"] == "success"
     assert {task["state"] for task in story.tasks(GOOD).values()} == {"success"}
     assert releases(story) == ["20130401000001"]
-    assert story.tasks(GOOD)["trainer"]["try_number"] == 2
+    tries = {name: task["try_number"] for name, task in story.tasks(GOOD).items() if task["try_number"] != 1}
+    assert tries == {"trainer": 2}
     told = story.client.log("taxi", story.run(GOOD)["dag_run_id"], "trainer", 1)
     assert "killed by SIGKILL" in told
 

@@ -11,11 +11,12 @@ def main() -> int:
     from waybill.launch.process import prepare
 
     prepare()
+    answer = int(sys.argv[-1])  # before the work, which takes the arguments away from executors
     from waybill.cli.nodes import execute_work
     from waybill.launch.work import Work
 
     result = execute_work(Work.from_text(sys.stdin.read()))
-    with os.fdopen(int(sys.argv[-1]), "wb") as handle:
+    with os.fdopen(answer, "wb") as handle:
         handle.write(result.to_line().encode())
     return 0
 

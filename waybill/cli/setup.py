@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import logging
 from typing import Any
 
 from waybill.cli import load
@@ -57,7 +58,7 @@ def graph(args: argparse.Namespace) -> int:
 
 def compiled(name: str) -> Any:
     """A pipeline's IR for its first interval with nothing landed: what does not depend on a run."""
-    prepare()
+    prepare(logging.ERROR)
     from waybill.launch.compile import compile_pipeline
 
     settings = load.settings_of(name)

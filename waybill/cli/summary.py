@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import logging
 import math
 import pathlib
 from collections.abc import Iterator
@@ -66,7 +67,7 @@ def _metrics(links: list[chain.Link]) -> Iterator[str]:
 
 def _scores(path: pathlib.Path, spec: RunSpec) -> Iterator[str]:
     """Scores of the newest partition's first rows from the reloaded model, through both signatures."""
-    prepare()
+    prepare(logging.ERROR)
     import tensorflow as tf
 
     from waybill.serving.saved_model import load
