@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import getpass
+import logging
 import os
 import pathlib
 import select
@@ -86,6 +87,7 @@ def run_apart(request: NodeRequest, settings: Settings, log: pathlib.Path, title
             os.close(reader)
             os.setpgid(0, 0)
             _into_file(log)
+            logging.getLogger().setLevel(logging.INFO)
             result = run_node(request, load.graph_of, settings, ForkBackend(nodes.execute_work), nodes.say)
             os.write(writer, result.to_line().encode())
         except BaseException:  # noqa: BLE001 - the child must end here whatever happened
@@ -138,7 +140,7 @@ def _import_tfx(pipeline: str) -> None:
     """Imports what every node needs, once; the nodes are forks of this process."""
     started = time.monotonic()
     print("importing TFX once for all nodes ...", flush=True)
-    prepare()
+    prepare(logging.ERROR)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the fewer threads before a fork, the better
     load.create_pipeline_of(pipeline)
     import waybill.launch.execute  # noqa: F401
