@@ -251,6 +251,18 @@ def test_two_runs_at_once_that_need_the_same_span_make_it_once(tiny: Installatio
     assert len({r.execution for r in results}) == 1
 
 
+def test_work_that_another_run_did_is_noted_as_cached_in_the_run_that_uses_it_once(tiny: Installation) -> None:
+    one, two = tiny.freeze("2013-01-01", "ticket-a"), tiny.freeze("2013-04-01", "ticket-b")
+    [made] = [r for r in tiny.run(one, upto="example_gen") if r.node == "example_gen"]
+    found = [tiny.node(two, "example_gen", index=0, attempt=attempt) for attempt in (1, 2)]
+    assert [r.outcome for r in found] == [Outcome.CACHED] * 2
+    [noted] = reads.executions(tiny.store, "tiny", two.run, "example_gen")
+    assert (noted.state, noted.properties["taken_over_from"]) == ("CACHED", made.execution)
+    [artifact] = reads.outputs(tiny.store, noted.id)["examples"]
+    assert reads.producer(tiny.store, artifact.id) == made.execution
+    assert tiny.node(one, "example_gen", index=0, attempt=2).outcome is Outcome.COMPLETE, "the run that made it did not find it"
+
+
 def test_a_corrected_partition_is_a_new_version_of_the_span(tiny: Installation) -> None:
     before = tiny.freeze("2013-01-01", "ticket-a")
     tiny.run(before, upto="example_gen")

@@ -84,7 +84,7 @@ class _Execution:
         except InputsUnresolved as error:
             record_failure(self._connection, self._compiled.node, CAUSE, str(error), self._todo.attempt)
             raise
-        take_over(self._connection, self._compiled, resolver, channels, self._todo.unit, self._settings)
+        take_over(self._store, self._spec.pipeline, resolver, channels, self._todo.unit, self._settings)
         return resolved
 
     def _earlier(self) -> list[tuple[int, dict[str, list[int]]]]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from waybill.launch import freeze, identity, repair, specs, units, work
+from waybill.launch import freeze, identity, reference, repair, specs, units, work
 from waybill.launch.errors import GateClosed, LaunchError, SpecMismatch, SpecMissing
 from waybill.launch.gates import check_before, verdict_of
 from waybill.launch.inputs import InputResolver
@@ -130,10 +130,13 @@ class _Attempt:
             self._say(f"put aside what an earlier attempt left half-written: {moved}")
 
     def _already(self, done: ExecutionRow) -> NodeResult:
-        refs = work.result_refs(reads.outputs(self._store, done.id))
-        if self._unit.shared:
+        outputs = reads.outputs(self._store, done.id)
+        refs = work.result_refs(outputs)
+        made_for = {str(a.properties.get("run_spec")) for group in outputs.values() for a in group}
+        if self._unit.shared and not made_for & {spec.digest for spec in self._lineage}:
+            cached = reference.refer(self._store, self._spec.pipeline, self._spec.run, self._node.id, done.id)
             outcome = Outcome.CACHED
-            message = f"made before for the same content: execution {done.id} of {self._unit.name}"
+            message = f"made before for the same content: execution {done.id} of {self._unit.name}; noted in this run as execution {cached}"
         else:
             outcome = Outcome.COMPLETE
             message = f"an earlier attempt had finished it: execution {done.id} of {self._unit.name}"
