@@ -62,11 +62,11 @@ def _metrics(links: list[chain.Link]) -> Iterator[str]:
     yield ""
     yield f"Its metrics, {len(rules)} rules in all:"
     for rule in overall:
-        yield f"  {_label(rule):<34} {rule.found:<28} {rule.outcome.value:<10} wanted {rule.expected}"
+        yield f"  {_label(rule):<42} {rule.found:<12} {rule.outcome.value:<10} wanted {rule.expected}"
 
 
 def _scores(path: pathlib.Path, spec: RunSpec) -> Iterator[str]:
-    """Scores of the newest partition's first rows from the reloaded model, through both signatures."""
+    """Scores of rows of the newest partition from the reloaded model, through both signatures."""
     prepare(logging.ERROR)
     import tensorflow as tf
 
@@ -74,7 +74,7 @@ def _scores(path: pathlib.Path, spec: RunSpec) -> Iterator[str]:
 
     loaded = load(path)
     kinds = {name: column.dtype for name, column in loaded.columns().items()}
-    rows = [{name: _value(row.get(name, ""), kinds[name]) for name in kinds} for row in _first_rows(pathlib.Path(spec.window[-1].path))]
+    rows = [{name: _value(row.get(name, ""), kinds[name]) for name in kinds} for row in _some_rows(pathlib.Path(spec.window[-1].path))]
     examples = []
     for row in rows:
         example = tf.train.Example()
@@ -115,12 +115,13 @@ def _label(rule: Rule) -> str:
     return f"{rule.name.removeprefix('metrics.')}, {rule.subject}"
 
 
-def _first_rows(partition: pathlib.Path) -> list[dict[str, str]]:
+def _some_rows(partition: pathlib.Path) -> list[dict[str, str]]:
+    """Rows from all over the partition: evenly spread, the first one among them."""
     rows: list[dict[str, str]] = []
     for file in sorted(partition.glob("*.csv")):
         with file.open(newline="", encoding="utf-8") as handle:
-            rows += [row for _, row in zip(range(SHOWN_ROWS - len(rows)), csv.DictReader(handle), strict=False)]
-    return rows
+            rows += csv.DictReader(handle)
+    return rows[:: max(1, len(rows) // SHOWN_ROWS)][:SHOWN_ROWS]
 
 
 def _value(cell: str, dtype: object) -> int | float | str | None:
