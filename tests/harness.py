@@ -108,20 +108,22 @@ class Installation:
         return results
 
 
-def install(folder: pathlib.Path, pipeline: PipelineSettings, create: Callable[..., Any], params: dict[str, Any]) -> Installation:
+def install(
+    folder: pathlib.Path, pipeline: PipelineSettings, create: Callable[..., Any], params: dict[str, Any], store_url: str = ""
+) -> Installation:
     """A fresh installation under `folder`, its store initialised."""
-    settings = settings_lib.load({"WAYBILL_HOME": str(folder / "home")})
+    settings = settings_lib.load({"WAYBILL_HOME": str(folder / "home"), "WAYBILL_STORE_URL": store_url})
     graph, types = apart(lambda: _compiled(pipeline, create))
     store = Store(settings.store_url)
     apart(lambda: initialise(store, types))
     return Installation(settings, pipeline, create, graph, params)
 
 
-def make_tiny(folder: pathlib.Path) -> Installation:
+def make_tiny(folder: pathlib.Path, store_url: str = "") -> Installation:
     """An installation with the tiny pipeline, whose executors fail on request."""
     (folder / "faults").mkdir()
     params = {"faults": str(folder / "faults"), "verdict": "PASS", "window": 2}
-    return install(folder, tiny_pipeline.SETTINGS, tiny_pipeline.create_pipeline, params)
+    return install(folder, tiny_pipeline.SETTINGS, tiny_pipeline.create_pipeline, params, store_url)
 
 
 def _compiled(settings: PipelineSettings, create: Callable[..., Any]) -> tuple[Graph, Any]:

@@ -8,6 +8,7 @@ import sqlite3
 import threading
 import time
 
+import postgres
 import pytest
 from harness import Installation, make_tiny
 
@@ -49,6 +50,20 @@ def test_a_run_ends_with_a_release_whose_chain_reaches_the_partitions(tiny: Inst
     trainer = reads.producer(tiny.store, model.id)
     examples = reads.inputs(tiny.store, trainer)["examples"]
     assert [a.properties["interval_start"][:10] for a in examples] == ["2013-01-01", "2013-04-01"]
+
+
+def test_a_killed_run_and_its_retry_end_well_on_postgresql_too(tmp_path: pathlib.Path) -> None:
+    with postgres.server() as url:
+        tiny = make_tiny(tmp_path, url)
+        tiny.land("2013-01-01")
+        spec = tiny.freeze("2013-01-01")
+        fault(tiny, "trainer", "kill")
+        assert tiny.run(spec)[-1].outcome is Outcome.KILLED
+        results = tiny.run(spec)
+        assert [r.outcome for r in results] == [Outcome.COMPLETE] * len(results)
+        again = [tiny.node(spec, node, ticket="ticket-2") for node in ("evaluator", "pusher")][-1]
+        assert again.run == "tiny.201301010000.g2"
+        assert again.outcome is Outcome.COMPLETE
 
 
 def test_outputs_carry_the_digest_of_their_bytes_and_where_they_came_from(tiny: Installation) -> None:

@@ -35,6 +35,7 @@ def initialise(store: Store, types: Types) -> None:
 
     with _one_at_a_time(store):
         mlmd = metadata_store.MetadataStore(store.mlmd_config(create=True), enable_upgrade_migration=True)
+        _widen_integers(store)
         for artifact in types.artifacts:
             mlmd.put_artifact_type(artifact, can_add_fields=True, can_omit_fields=True)
         for execution in types.executions:
@@ -42,6 +43,23 @@ def initialise(store: Store, types: Types) -> None:
         for context in types.contexts:
             mlmd.put_context_type(context, can_add_fields=True, can_omit_fields=True)
         tables.ours.create_all(store.engine())
+
+
+def _widen_integers(store: Store) -> None:
+    """Gives integer properties 64 bits on PostgreSQL, where MLMD gives them 32: too few for a span such as 201301010000.
+
+    MLMD's own interface promises 64 bits, and SQLite keeps them.
+    """
+    if store.kind != "postgresql":
+        return
+    narrow = sa.text(
+        "SELECT table_name FROM information_schema.columns "
+        "WHERE column_name = 'int_value' AND data_type = 'integer' AND table_schema = current_schema()"
+    )
+    with store.writing() as connection:
+        for name in connection.execute(narrow).scalars().all():
+            quoted = connection.dialect.identifier_preparer.quote(name)
+            connection.execute(sa.text(f"ALTER TABLE {quoted} ALTER COLUMN int_value TYPE BIGINT"))
 
 
 @contextlib.contextmanager
