@@ -84,7 +84,7 @@ def train(
             tf_keras.callbacks.EarlyStopping("val_loss", patience=_PATIENCE, restore_best_weights=True),
             tf_keras.callbacks.TensorBoard(log_dir=log_dir, write_graph=False),
         ],
-        verbose=0,
+        verbose=2,
     ).history
     best = min(range(len(history["val_loss"])), key=history["val_loss"].__getitem__)
     found = ", ".join(f"{name} {values[best]:.4f}" for name, values in history.items())
