@@ -32,13 +32,15 @@ demo: ## lands real data, lets Airflow run three quarters through TFX, and shows
 
 test: ## runs all tests, those of TFX's Python and, beside them, those of Airflow's
 	$(SETUP) tools tfx airflow
-	@log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
-	.venv-airflow/bin/python -m pytest >"$$log" 2>&1 & airflow=$$!; \
-	failed=; \
-	echo "test: .venv (those of .venv-airflow run at the same time, and are shown after)"; \
-	.venv/bin/python -m pytest || failed="$$failed .venv"; \
+	@logs=$$(mktemp -d); trap 'rm -rf "$$logs"' EXIT; failed=; \
+	.venv-airflow/bin/python -m pytest >"$$logs/airflow" 2>&1 & airflow=$$!; \
+	.venv/bin/python -m pytest --part=plain >"$$logs/plain" 2>&1 & plain=$$!; \
+	echo 'test: .venv, the tests that fork (the others and those of .venv-airflow run at the same time, and are shown after)'; \
+	.venv/bin/python -m pytest --part=forking || failed="$$failed .venv"; \
+	wait $$plain || failed="$$failed .venv"; \
+	echo 'test: .venv, the others'; cat "$$logs/plain"; \
 	wait $$airflow || failed="$$failed .venv-airflow"; \
-	echo "test: .venv-airflow"; cat "$$log"; \
+	echo 'test: .venv-airflow'; cat "$$logs/airflow"; \
 	if [ -n "$$failed" ]; then echo "test: FAILED in$$failed" >&2; exit 1; fi; \
 	echo 'test: all passed, in both environments'
 

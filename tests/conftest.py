@@ -38,6 +38,22 @@ def pytest_ignore_collect(collection_path: pathlib.Path) -> bool | None:
     return True if collection_path.name.startswith("test_airflow_") != IN_AIRFLOWS_PYTHON else None
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds the option by which `make test` runs two processes side by side."""
+    parser.addoption("--part", choices=("forking", "plain"), help="run only the tests that fork this process, or only the others")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Puts the tests that fork first: a child of a process that has run a TensorFlow op waits for threads it does not have."""
+    items.sort(key=lambda item: not _forks(item))
+    if part := config.getoption("--part"):
+        items[:] = [item for item in items if _forks(item) == (part == "forking")]
+
+
+def _forks(item: pytest.Item) -> bool:
+    return any(getattr(value, "__module__", "") == "harness" for value in vars(getattr(item, "module", item)).values())
+
+
 def _be_patient() -> None:
     """Hypothesis fails what takes longer than 200 ms, which on a busy machine says nothing of the code."""
     from hypothesis import HealthCheck, settings

@@ -37,6 +37,7 @@ NOTHING = "sha256:" + "0" * 64
 
 def apart(work: Callable[[], Any]) -> Any:
     """Runs `work` in a forked process and returns its result; the test process itself opens no store, so that it may fork."""
+    assert not _has_run_tensorflow(), "this process has run a TensorFlow op, so that its children would hang; tests that fork come first"
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -55,6 +56,14 @@ def apart(work: Callable[[], Any]) -> Any:
         answer = handle.read()
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, "the forked part of the test failed; its words are above"
     return pickle.loads(answer)
+
+
+def _has_run_tensorflow() -> bool:
+    """Whether TensorFlow's runtime, and with it its threads, has been started in this process."""
+    from tensorflow.python.eager import context
+
+    made = context.context_safe()
+    return made is not None and made._initialized
 
 
 @dataclasses.dataclass
