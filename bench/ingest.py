@@ -26,7 +26,8 @@ from waybill.records.interval import parse_moment
 from waybill.records.settings import PROJECT
 
 OURS, THEIRS = "PartitionExampleGen", "CsvExampleGen"
-BEAM_ARGS = ["--runner=DirectRunner", "--direct_running_mode=in_memory"]  # those of the pipeline, whose imports would count as memory
+# Those of the pipeline, whose imports would count as memory.
+BEAM_ARGS = ["--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner", "--direct_running_mode=in_memory"]
 INTERVAL = land.quarter(parse_moment("2013-07-01"))
 
 

@@ -254,7 +254,7 @@ def _evaluated(folder: pathlib.Path, trips: list[Trip], model, baseline=None) ->
     for key, (artifact,) in outputs.items():
         artifact.uri = str(folder / key)
         (folder / key).mkdir()
-    arguments = ["--runner=DirectRunner", "--direct_running_mode=in_memory"]
+    arguments = ["--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner", "--direct_running_mode=in_memory"]
     context = evaluator.Executor.Context(beam_pipeline_args=arguments, tmp_dir=str(folder), unique_id="1")
     config = json_format.MessageToJson(eval_config(), preserving_proto_field_name=True)
     evaluator.Executor(context).Do(inputs, outputs, {"eval_config": config, "example_splits": '["eval"]'})

@@ -20,8 +20,8 @@ from pipelines.taxi import policy
 from waybill.records.places import Places
 from waybill.records.run_spec import Partition, RunSpec
 
-# Pinned: left to itself, Beam's DirectRunner hands some pipelines to a runner that it downloads, and several processes are no faster.
-BEAM_ARGS = ("--runner=DirectRunner", "--direct_running_mode=in_memory")
+# Pinned: Beam's DirectRunner hands pipelines to a runner that it downloads, if it can, and several processes are no faster.
+BEAM_ARGS = ("--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner", "--direct_running_mode=in_memory")
 
 
 def create_pipeline(run_spec: RunSpec, *, partition: Partition, places: Places) -> Pipeline:

@@ -29,7 +29,8 @@ def build(policy: ModelPolicy, *, label: str, prediction: str) -> config_pb2.Eva
       prediction: Name of the score in the output of `serving_default`.
     """
     specs = {"signature_name": "serving_default", "preprocessing_function_names": ["transform_features"]}
-    specs |= {"label_key": label, "prediction_key": prediction}
+    # Signatures are all that is asked of the model; left to find out of what kind it is, TFMA loads it once more to look.
+    specs |= {"label_key": label, "prediction_key": prediction, "model_type": "tf_generic"}
     options = config_pb2.Options()
     # The metrics that Keras saves with a model are not judged; computing them loads it six more times, three quarters of the evaluation.
     options.include_default_metrics.value = False

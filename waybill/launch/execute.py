@@ -7,7 +7,7 @@ import time
 import traceback
 from typing import Any
 
-from waybill.launch import specs, work
+from waybill.launch import beam, specs, work
 from waybill.launch.choice import RESOLVER, run_resolver
 from waybill.launch.compile import CompiledNode, CreatePipeline, compile_pipeline, node_of
 from waybill.launch.errors import ChainBroken, InputsUnresolved
@@ -37,6 +37,7 @@ def execute(todo: Work, create: CreatePipeline, graph: Graph, settings: Settings
     """Executes one attempt; an exception of the executor becomes a result, never a traceback alone."""
     started = time.monotonic()
     sys.argv = sys.argv[:1]  # executors append the process's arguments to Beam's
+    beam.build_quickly()
     store = Store(settings.store_url)
     try:
         result = _Execution(todo, create, graph, settings, store).run()

@@ -1,0 +1,105 @@
+"""Beam's pipelines are built faster, and are the same ones."""
+
+from __future__ import annotations
+
+import re
+import types
+
+import apache_beam as beam
+import pytest
+from apache_beam.options import pipeline_options
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.transforms import core
+
+from pipelines.taxi.pipeline import BEAM_ARGS
+from waybill.launch.beam import build_quickly
+from waybill.launch.replaced import UnknownSource, replace, source_digest
+
+
+@pytest.fixture(autouse=True)
+def as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test begins with Beam's own functions."""
+    for owner, name in ((core, "get_function_args_defaults"), (PipelineOptions, "view_as")):
+        function = getattr(owner, name)
+        monkeypatch.setattr(owner, name, getattr(function, "_waybill_replaces", function))
+
+
+def graph() -> str:
+    """A pipeline with the kinds of steps that Transform and TFDV are made of, as Beam hands it to a runner."""
+    pipeline = beam.Pipeline(options=PipelineOptions(list(BEAM_ARGS)))
+    rows = pipeline | beam.Create([("a", 1), ("b", 2), ("a", 3)]) | beam.Map(lambda row, by=2: (row[0], row[1] * by))
+    sums = rows | "sum" >> beam.CombinePerKey(sum)
+    mean = rows | beam.Values() | beam.CombineGlobally(beam.combiners.MeanCombineFn())
+    both = sums | beam.ParDo(_Scale(), beam.pvalue.AsSingleton(mean)).with_outputs("big", main="small")
+    (both.big, both.small) | beam.Flatten() | beam.GroupByKey() | beam.Reshuffle()
+    pickled = re.compile(r'"[^"]{300,}"')  # of the same function no two are the same
+    return pickled.sub('"..."', str(pipeline.to_runner_api()))
+
+
+class _Scale(beam.DoFn):
+    def process(self, row, mean, timestamp=beam.DoFn.TimestampParam, window=beam.DoFn.WindowParam):
+        yield beam.pvalue.TaggedOutput("big", row) if row[1] > mean else row
+
+
+def test_the_pipeline_that_is_built_is_the_one_that_beam_builds_by_itself() -> None:
+    original = core.get_function_args_defaults
+    plain = graph()
+
+    build_quickly()
+
+    assert core.get_function_args_defaults is not original
+    assert graph() == plain
+    assert graph() == plain, "also from memory"
+
+
+def test_a_view_of_options_reads_the_flags_as_beam_does_for_every_class_of_options() -> None:
+    flags = ["--runner=DirectRunner", "--direct_num_workers=3", "--experiments=one", "--experiments=two", "--no_pipeline_type_check"]
+    classes = PipelineOptions.__subclasses__()
+    plain = {cls: vars(PipelineOptions(flags).view_as(cls))["_all_options"] for cls in classes}
+
+    build_quickly()
+
+    for _ in range(2):
+        assert {cls: vars(PipelineOptions(flags).view_as(cls))["_all_options"] for cls in classes} == plain
+    assert len(classes) > 10
+
+
+def test_views_of_the_same_options_share_what_is_set_and_other_options_do_not() -> None:
+    build_quickly()
+    debug = pipeline_options.DebugOptions
+    mine, others = PipelineOptions(["--experiments=one"]), PipelineOptions(["--experiments=one"])
+
+    mine.view_as(debug).experiments.append("two")
+
+    assert mine.view_as(debug).experiments == ["one", "two"]
+    assert others.view_as(debug).experiments == ["one"]
+
+
+def test_the_taxi_pipeline_runs_in_this_process_and_never_asks_for_a_runner_to_be_downloaded(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"), beam.Pipeline(options=PipelineOptions(list(BEAM_ARGS))) as pipeline:
+        pipeline | beam.Create([1]) | beam.Map(str)
+
+    assert type(pipeline.runner).__name__ == "FnApiRunner"
+    assert "prism" not in caplog.text.lower()
+
+
+def test_a_function_of_another_version_is_not_replaced_and_the_error_says_what_to_do() -> None:
+    library = types.ModuleType("library")
+    library.answer = as_they_were
+
+    says = r"library\.answer .* expected source 0123456789abcdef, found [0-9a-f]{16}.*locked requirements"
+    with pytest.raises(UnknownSource, match=says):
+        replace(library, "answer", "0123456789abcdef", lambda original: graph)
+
+    assert library.answer is as_they_were
+
+
+def test_a_function_is_replaced_once_however_often_it_is_asked_for() -> None:
+    library = types.ModuleType("library")
+    library.answer = graph
+    pinned = source_digest(graph)
+
+    for _ in range(2):
+        replace(library, "answer", pinned, lambda original: lambda: f"not {original.__name__}")
+
+    assert library.answer() == "not graph"
