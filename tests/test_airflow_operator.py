@@ -9,7 +9,8 @@ import threading
 import time
 
 import pytest
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowRescheduleException
+from airflow.sdk import RetryAction
+from airflow.sdk.exceptions import AirflowRescheduleException
 from airflow_side import SPEC, WINDOW, FakeLauncher, TaskInstance, context, dag_run, frozen, gone
 
 from waybill.orchestration import asking
@@ -64,17 +65,18 @@ def test_what_another_attempt_would_not_change_fails_at_once(
     launcher: FakeLauncher, trainer: NodeOperator, capsys: pytest.CaptureFixture[str], outcome: Outcome
 ) -> None:
     launcher.answers("trainer", NodeResult("trainer", outcome, "gate: BLOCKED by 1 of 3 rules\n  - volume on span 2"))
-    with pytest.raises(AirflowFailException, match=f"trainer: {outcome.value}: gate: BLOCKED by 1 of 3 rules"):
+    with pytest.raises(NodeStopped, match=f"trainer: {outcome.value}: gate: BLOCKED by 1 of 3 rules") as caught:
         trainer.execute(context())
+    assert trainer.retry_policy.evaluate(caught.value, 1, 2).action is RetryAction.FAIL
     assert "  - volume on span 2" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.KILLED])
 def test_what_another_attempt_may_change_is_retried(launcher: FakeLauncher, trainer: NodeOperator, outcome: Outcome) -> None:
     launcher.answers("trainer", NodeResult("trainer", outcome, "ValueError: NaN"))
-    with pytest.raises(AirflowException, match="ValueError: NaN") as caught:
+    with pytest.raises(NodeFailed, match="ValueError: NaN") as caught:
         trainer.execute(context())
-    assert not isinstance(caught.value, AirflowFailException)
+    assert trainer.retry_policy.evaluate(caught.value, 1, 2).action is RetryAction.DEFAULT
 
 
 def test_no_outcome_is_left_out_of_the_tests_above() -> None:

@@ -14,7 +14,7 @@ import time
 import pytest
 from airflow_side import FakeLauncher, environment_with, gone
 
-from waybill.orchestration.process import MAX_LOG_LINE, NodeProcess, child_environment, pasteable
+from waybill.orchestration.process import MAX_LOG_LINE, ColdCommand, NodeProcess, child_environment, pasteable
 from waybill.records.node import NodeResult, Outcome
 
 DONE = NodeResult("trainer", Outcome.COMPLETE, "trained", run="tiny.1.g1", execution=7, seconds=1.5)
@@ -27,7 +27,7 @@ def launcher(tmp_path: pathlib.Path) -> FakeLauncher:
 
 def process(launcher: FakeLauncher, lines: list[str]) -> NodeProcess:
     arguments = [str(launcher.python), "-m", "waybill.cli.main", "--node=trainer"]
-    return NodeProcess("trainer", arguments, child_environment(os.environ), lines.append)
+    return NodeProcess("trainer", lambda: ColdCommand(arguments, child_environment(os.environ)), lines.append)
 
 
 def test_the_result_is_the_last_line_and_every_other_line_is_told(launcher: FakeLauncher) -> None:
@@ -41,8 +41,10 @@ def test_the_result_is_the_last_line_and_every_other_line_is_told(launcher: Fake
 def test_lines_are_told_while_the_command_runs(launcher: FakeLauncher) -> None:
     times: list[float] = []
     launcher.answers("trainer", DONE, prints=["first"], takes=1.0)
-    running = NodeProcess("trainer", [str(launcher.python), "-m", "x", "--node=trainer"], child_environment(os.environ),
-                          lambda line: times.append(time.monotonic()))  # fmt: skip
+    arguments = [str(launcher.python), "-m", "x", "--node=trainer"]
+    running = NodeProcess(
+        "trainer", lambda: ColdCommand(arguments, child_environment(os.environ)), lambda line: times.append(time.monotonic())
+    )
     running.run()
     assert time.monotonic() - times[0] > 0.8
 
@@ -121,8 +123,9 @@ def test_a_kill_before_the_start_is_not_lost(launcher: FakeLauncher) -> None:
 def test_when_the_task_process_is_killed_nothing_of_its_command_survives(launcher: FakeLauncher) -> None:
     launcher.answers("trainer", DONE, hangs=True)
     task = (
-        "import os; from waybill.orchestration.process import NodeProcess; "
-        f"NodeProcess('trainer', [{str(launcher.python)!r}, '-m', 'x', '--node=trainer'], os.environ, print).run()"
+        "import os; from waybill.orchestration.process import ColdCommand, NodeProcess; "
+        f"command = [{str(launcher.python)!r}, '-m', 'x', '--node=trainer']\n"
+        "NodeProcess('trainer', lambda: ColdCommand(command, os.environ), print).run()"
     )
     parent = subprocess.Popen([sys.executable, "-c", task], env=environment_with(launcher))
     pids = launcher.pids()

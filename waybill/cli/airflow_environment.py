@@ -28,20 +28,22 @@ def airflow_environment(settings: Settings, home: pathlib.Path, port: int, mark:
       environ: The environment of the caller, of which everything is kept (nodes may need credentials or a proxy) but what would lead
         Airflow or its Python astray.
     """
-    kept = {k: v for k, v in environ.items() if not k.startswith(_FOREIGN)}
     direct = {name: ",".join(filter(None, (environ.get(name), _LOOPBACK))) for name in ("no_proxy", "NO_PROXY")}
     configuration = {f"AIRFLOW__{section}__{key}".upper(): value for (section, key), value in _configuration(home, port).items()}
     return {
-        **kept,
+        **host_environment(settings, mark, environ),
         **direct,
-        **_waybill(settings),
-        MARK: mark,
         "AIRFLOW_HOME": str(home),
         "AIRFLOW_CONFIG": str(home / "airflow.cfg"),
-        "PYTHONUNBUFFERED": "1",
         "SPT_NOENV": "1",  # setproctitle would write over the environment, by which `waybill down` knows what to end
         **configuration,
     }
+
+
+def host_environment(settings: Settings, mark: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """What the warm host finds in its environment: as `airflow_environment`, but nothing of Airflow's, its secrets least of all."""
+    kept = {k: v for k, v in environ.items() if not k.startswith(_FOREIGN)}
+    return {**kept, **_waybill(settings), MARK: mark, "PYTHONUNBUFFERED": "1"}
 
 
 def password(home: pathlib.Path) -> str:
@@ -61,6 +63,9 @@ def _waybill(settings: Settings) -> dict[str, str]:
         "WAYBILL_TFX_PYTHON": str(settings.tfx_python),
         "WAYBILL_CATCHUP": "1" if settings.catchup else "0",
         "WAYBILL_SCHEDULE_END": settings.schedule_end,
+        "WAYBILL_NODE_MEMORY": str(settings.node_memory),
+        "WAYBILL_NODE_THREADS": str(settings.node_threads),
+        "WAYBILL_RETRY_SECONDS": str(settings.retry_seconds),
     }
 
 

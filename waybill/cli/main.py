@@ -69,6 +69,16 @@ def _everyday(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     graph.add_argument("--check", action="store_true", help="write nothing; fail when one is stale")
     verbs.add_parser("up", help="start Airflow on free loopback ports; prints address and login")
     verbs.add_parser("down", help="end everything that `waybill up` started, and only that")
+    host = verbs.add_parser(
+        "host",
+        help="serve this machine's nodes from a process that has TFX imported; `host status` shows what it does",
+        description="Imports TFX once and forks a process for each node; `waybill up` starts one beside Airflow. Without a verb it serves "
+        "until it is ended.",
+    )
+    host.add_argument(
+        "host_verb", nargs="?", choices=("status",), metavar="status", help="show pid, age, memory, what runs, what was saved"
+    )
+    host.add_argument("--json", action="store_true", help="with status: as one JSON object")
     verbs.add_parser("demo", help="three scheduled quarters and a backfill through a real Airflow, ending with a summary")
 
 
@@ -108,6 +118,10 @@ def _verb(args: argparse.Namespace) -> Callable[[argparse.Namespace], int]:
         from waybill.cli import run
 
         return run.run
+    if args.verb == "host":
+        from waybill.cli import host
+
+        return host.host
     if args.verb == "demo":
         from waybill.cli import demo
 

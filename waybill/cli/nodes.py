@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 from waybill.cli import load
 from waybill.launch import freeze
-from waybill.launch.backends import ColdBackend, end_with_standard_input
+from waybill.launch.backends import ColdBackend, ForkBackend, end_with_standard_input
 from waybill.launch.errors import LaunchError
-from waybill.launch.node import run_node
+from waybill.launch.node import Backend, run_node
 from waybill.launch.partitions import CorruptPartition, EmptyPartition, NotLanded
 from waybill.launch.window import interval_from
 from waybill.launch.work import Work
@@ -75,8 +75,20 @@ def run(args: argparse.Namespace) -> int:
     """Runs one node of a frozen run in a process of its own."""
     if args.lifeline:
         end_with_standard_input()
+    return _run(args, ColdBackend(EXECUTE, places.load().node_memory))
+
+
+def run_words(words: list[str]) -> int:
+    """Runs `node run` or `run-spec` in a fork of the warm host, which has TFX imported."""
+    from waybill.cli.main import parser
+
+    args = parser().parse_args(words)
+    return freeze_run(args) if args.verb == "run-spec" else _run(args, ForkBackend(execute_work, places.load().node_memory))
+
+
+def _run(args: argparse.Namespace, backend: Backend) -> int:
     request = NodeRequest(args.spec, args.node, args.attempt, args.ticket, args.index)
-    result = run_node(request, load.graph_of, places.load(), ColdBackend(EXECUTE), say)
+    result = run_node(request, load.graph_of, places.load(), backend, say)
     print(f"\n{result.to_line()}", flush=True)  # on a line of its own, whatever an executor printed last
     return 0 if result.successful else 1
 

@@ -88,7 +88,7 @@ def run_apart(request: NodeRequest, settings: Settings, log: pathlib.Path, title
             os.setpgid(0, 0)
             _into_file(log)
             logging.getLogger().setLevel(logging.INFO)
-            result = run_node(request, load.graph_of, settings, ForkBackend(nodes.execute_work), nodes.say)
+            result = run_node(request, load.graph_of, settings, ForkBackend(nodes.execute_work, settings.node_memory), nodes.say)
             os.write(writer, result.to_line().encode())
         except BaseException:  # noqa: BLE001 - the child must end here whatever happened
             traceback.print_exc()  # os._exit below would swallow it

@@ -1,4 +1,4 @@
-"""An installation -> Airflow running on this machine's loopback interface, and its end: what `waybill up` and `waybill down` do.
+"""An installation -> Airflow and the warm host on this machine's loopback interface, and their end: `waybill up`, `waybill down`.
 
 Airflow keeps everything in `airflow/` in Waybill's home: its database, logs, secrets, and `service.json`, which says what runs.
 """
@@ -15,15 +15,16 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from waybill.cli import marked
+from waybill.cli import host_status, marked
 from waybill.cli.airflow_client import AirflowClient
-from waybill.cli.airflow_environment import MARK, USER, airflow_environment, password
+from waybill.cli.airflow_environment import MARK, USER, airflow_environment, host_environment, password
 from waybill.cli.service_record import Record
 from waybill.records.settings import PROJECT, Settings
 
 PYTHON = PROJECT / ".venv-airflow/bin/python"
 START_SECONDS = 180  # three processes that each import Airflow, on a machine that may be busy
 GRACE_SECONDS = 8
+HOST = "host"  # the component that is not Airflow's
 _PORT = 8080
 _TAIL = 25
 
@@ -61,15 +62,20 @@ class AirflowService:
             raise ServiceError("Airflow is not installed; `make up` installs and starts it")
         with self._alone():
             before = self.record()
-            if before and before.processes and not before.dead():
+            dead = before.dead() if before else []
+            if before and before.processes and dead == [HOST]:
+                return self._revive_host(before)
+            if before and before.processes and not dead:
                 raise AlreadyRunning(f"Airflow runs already, at {before.address}; `make down` ends it")
             self._end(before)
             record = Record(secrets.token_hex(16), _free_port(before.port if before else _PORT))
             record.write(self._file)  # before the first process, so that none is ever without a record
             environment = airflow_environment(self._settings, self.home, record.port, record.mark, os.environ)
             try:
+                host = self._spawn_host(record.mark)  # first, because it takes longest
                 self._migrate(environment)
-                processes = {name: self._spawn(name, words, environment) for name, words in _components(record.port).items()}
+                components = {name: [str(PYTHON), "-m", "airflow", *words] for name, words in _components(record.port).items()}
+                processes = {HOST: host, **{name: self._spawn(name, words, environment) for name, words in components.items()}}
                 record = dataclasses.replace(record, processes=processes)
                 record.write(self._file)
                 self._wait(record)
@@ -128,6 +134,28 @@ class AirflowService:
         self._file.unlink(missing_ok=True)
         return bool(ended)
 
+    def _revive_host(self, record: Record) -> Record:
+        """Starts the host of a service that is otherwise well; until then its nodes run cold."""
+        self._say("the warm host had ended; starting it again ...")
+        record = dataclasses.replace(record, processes={**record.processes, HOST: self._spawn_host(record.mark)})
+        record.write(self._file)
+        deadline = time.monotonic() + START_SECONDS
+        while not self._host_answers():
+            if HOST in record.dead() or time.monotonic() > deadline:
+                raise ServiceError(f"the warm host did not start:\n{self._tail(HOST)}")
+            time.sleep(0.3)
+        return record
+
+    def _spawn_host(self, mark: str) -> tuple[int, str]:
+        environment = host_environment(self._settings, mark, os.environ)
+        return self._spawn(HOST, [str(self._settings.tfx_python), "-m", "waybill.cli.main", "host"], environment)
+
+    def _host_answers(self) -> bool:
+        try:
+            return bool(host_status.ask(self._settings))
+        except host_status.HostSilent:
+            return False
+
     def _migrate(self, environment: Mapping[str, str]) -> None:
         """Brings the database to the installed version of Airflow; the two seconds of Airflow's own check are spared when it is there."""
         version = ",".join(sorted(path.name for path in PYTHON.parents[1].glob("lib/python*/site-packages/apache_airflow_core-*")))
@@ -135,7 +163,7 @@ class AirflowService:
         if (self.home / "airflow.db").exists() and done.exists() and done.read_text() == version:
             return
         self._say("making Airflow's database ...")
-        _, status = os.waitpid(self._spawn("migrate", ["db", "migrate"], environment)[0], 0)
+        _, status = os.waitpid(self._spawn("migrate", [str(PYTHON), "-m", "airflow", "db", "migrate"], environment)[0], 0)
         if status:
             raise ServiceError(f"Airflow could not make its database:\n{self._tail('migrate')}")
         done.write_text(version)
@@ -146,7 +174,7 @@ class AirflowService:
         logs.mkdir(parents=True, exist_ok=True)
         with (logs / f"{name}.log").open("wb") as log:
             process = subprocess.Popen(
-                [str(PYTHON), "-m", "airflow", *words],
+                words,
                 env=dict(environment), cwd=self.home, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
         process.returncode = 0  # it is meant to outlive this process; Popen would warn of that
@@ -156,7 +184,7 @@ class AirflowService:
         self._say("starting Airflow ...")
         began, client = time.time(), AirflowClient(record.address, *self.login())
         deadline = time.monotonic() + START_SECONDS
-        while waiting := client.not_healthy_since(began):
+        while waiting := client.not_healthy_since(began) or ("" if self._host_answers() else HOST):
             if dead := record.dead():
                 raise ServiceError(f"Airflow's {dead[0]} ended while starting:\n{self._tail(dead[0])}")
             if time.monotonic() > deadline:

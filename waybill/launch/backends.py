@@ -11,6 +11,7 @@ import threading
 import traceback
 from collections.abc import Callable, Sequence
 
+from waybill.launch.memory import MemoryWatch
 from waybill.launch.work import Work
 from waybill.records.node import NodeResult, Outcome
 
@@ -24,10 +25,12 @@ class ColdBackend:
     Args:
       command: Arguments of the process that executes work; the work's JSON comes on its standard input, and the number of the file
         descriptor for its result is appended.
+      memory: Bytes of memory that a node may hold; 0 for no limit.
     """
 
-    def __init__(self, command: Sequence[str]):
+    def __init__(self, command: Sequence[str], memory: int = 0):
         self._command = list(command)
+        self._memory = memory
 
     def __call__(self, todo: Work, lease_descriptor: int) -> NodeResult:
         """Runs the work and waits for its end."""
@@ -39,12 +42,13 @@ class ColdBackend:
             preexec_fn=_die_with_parent,
         )
         os.close(writer)
-        feed = process.stdin
-        if feed is not None:
-            with feed:
-                feed.write(todo.to_text().encode())
-        answer = _read_all(reader)
-        return _ended(todo, answer, process.wait())
+        with MemoryWatch(self._memory) as watch:
+            feed = process.stdin
+            if feed is not None:
+                with feed:
+                    feed.write(todo.to_text().encode())
+            answer, status = _read_all(reader), process.wait()
+        return _ended(todo, answer, status, watch.cause())
 
 
 class ForkBackend:
@@ -52,10 +56,12 @@ class ForkBackend:
 
     Args:
       run: Executes work in the child.
+      memory: Bytes of memory that a node may hold; 0 for no limit.
     """
 
-    def __init__(self, run: Callable[[Work], NodeResult]):
+    def __init__(self, run: Callable[[Work], NodeResult], memory: int = 0):
         self._run = run
+        self._memory = memory
 
     def __call__(self, todo: Work, lease_descriptor: int) -> NodeResult:
         """Runs the work in a child and waits for its end."""
@@ -77,8 +83,9 @@ class ForkBackend:
                 sys.stderr.flush()
                 os._exit(status)  # never run the parent's clean-up in the child
         os.close(writer)
-        answer = _read_all(reader)
-        return _ended(todo, answer, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        with MemoryWatch(self._memory) as watch:
+            answer, status = _read_all(reader), os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        return _ended(todo, answer, status, watch.cause())
 
 
 def end_with_standard_input() -> None:
@@ -102,15 +109,14 @@ def _read_all(descriptor: int) -> bytes:
         return handle.read(_MAX_RESULT)
 
 
-def _ended(todo: Work, answer: bytes, status: int) -> NodeResult:
+def _ended(todo: Work, answer: bytes, status: int, memory: str) -> NodeResult:
     """The result the process left, or what its end says when it left none."""
     result = NodeResult.from_line(answer.decode(errors="replace")) if answer else None
     if result is not None:
         return result
     if status < 0:
         name = signal.Signals(-status).name
-        hint = (
-            " (the kernel does this when memory runs out, see dmesg; a person or an eviction may have done it too)" if status == -9 else ""
-        )
-        return NodeResult(todo.node, Outcome.KILLED, f"the node's process was killed by {name}{hint}", run=todo.unit.name)
+        why = memory if status == -signal.SIGKILL else ""
+        told = f": {why}" if why else " (a person or an eviction may have done it)" if status == -signal.SIGKILL else ""
+        return NodeResult(todo.node, Outcome.KILLED, f"the node's process was killed by {name}{told}", run=todo.unit.name)
     return NodeResult(todo.node, Outcome.FAILED, f"the node's process ended with status {status} and left no result; its log says more")

@@ -14,6 +14,7 @@ from waybill.launch.errors import ChainBroken, InputsUnresolved
 from waybill.launch.inputs import InputResolver, channels_of, pin
 from waybill.launch.launcher import NodeLauncher, reusable
 from waybill.launch.partitions import CorruptPartition
+from waybill.launch.process import compute_with
 from waybill.launch.reference import take_over
 from waybill.launch.repair import CAUSE
 from waybill.launch.work import Work
@@ -38,6 +39,7 @@ def execute(todo: Work, create: CreatePipeline, graph: Graph, settings: Settings
     started = time.monotonic()
     sys.argv = sys.argv[:1]  # executors append the process's arguments to Beam's
     beam.build_quickly()
+    compute_with(settings.node_threads)
     store = Store(settings.store_url)
     try:
         result = _Execution(todo, create, graph, settings, store).run()

@@ -34,6 +34,13 @@ def code(project: pathlib.Path, pipeline: str, schema: str) -> Code:
       pipeline: Name of the pipeline.
       schema: Its schema file, relative to the project.
     """
+    commit = _git(project, "rev-parse", "HEAD")
+    dirty = bool(commit) and bool(_git(project, "status", "--porcelain", "--", "waybill", "components", f"pipelines/{pipeline}", schema))
+    return Code(commit=commit, dirty=dirty, digest=code_digest(project, pipeline, schema))
+
+
+def code_digest(project: pathlib.Path, pipeline: str, schema: str) -> str:
+    """The part of `code` that decides; git, which takes longer to ask than all files take to read, is for people."""
     files = [project / schema]
     for folder in ("waybill", "components", f"pipelines/{pipeline}"):
         files += [
@@ -41,9 +48,7 @@ def code(project: pathlib.Path, pipeline: str, schema: str) -> Code:
             for path in (project / folder).rglob("*.py")
             if not path.relative_to(project).as_posix().startswith(_OUTSIDE) and "__pycache__" not in path.parts
         ]
-    commit = _git(project, "rev-parse", "HEAD")
-    dirty = bool(commit) and bool(_git(project, "status", "--porcelain", "--", "waybill", "components", f"pipelines/{pipeline}", schema))
-    return Code(commit=commit, dirty=dirty, digest=digest.of_files(project, files))
+    return digest.of_files(project, files)
 
 
 @functools.lru_cache(maxsize=1)
@@ -60,8 +65,8 @@ def check(spec: RunSpec, project: pathlib.Path, schema: str) -> None:
     Raises:
       SpecMismatch: saying which of the two differs.
     """
-    now = code(project, spec.pipeline, schema)
-    if now.digest != spec.code.digest:
+    if code_digest(project, spec.pipeline, schema) != spec.code.digest:
+        now = code(project, spec.pipeline, schema)
         raise SpecMismatch(
             f"the code has changed since run {spec.run} was frozen: then {spec.code.digest[:19]} "
             f"(commit {spec.code.commit[:12] or 'none'}), now {now.digest[:19]} (commit {now.commit[:12] or 'none'}). "

@@ -18,3 +18,21 @@ def prepare(level: int = logging.INFO) -> None:
     logging.basicConfig(force=True, level=level, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     for noisy in ("apache_beam", "tensorflow", "matplotlib", "h5py", "urllib3"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def compute_with(threads: int) -> None:
+    """Sets how many threads the libraries of this process compute with; must be called before TensorFlow has run an op.
+
+    A process that is going to be forked holds them at one; its children need the number back.
+
+    Args:
+      threads: How many; 0 for one per core.
+    """
+    import threadpoolctl
+
+    threadpoolctl.threadpool_limits(limits=threads or os.cpu_count() or 1)
+    if threads:
+        import tensorflow as tf
+
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)

@@ -20,7 +20,6 @@ MAX_ACTIVE_RUNS = 4
 MAX_ACTIVE_TASKS = 8
 DEFAULTS: dict[str, Any] = {
     "retries": 2,  # for what failed or was killed; what another attempt would not change is never retried
-    "retry_delay": dt.timedelta(seconds=20),
     "retry_exponential_backoff": 3.0,
     "max_retry_delay": dt.timedelta(minutes=10),
     "execution_timeout": dt.timedelta(days=1),  # a node that hangs would hold its slot for ever
@@ -38,6 +37,8 @@ def build_dag(graph_path: pathlib.Path) -> DAG:
     """
     graph = Graph.load(graph_path)
     settings = graph.settings
+    installation = settings_lib.load()
+    defaults = {**DEFAULTS, "owner": settings.owner, "retry_delay": dt.timedelta(seconds=installation.retry_seconds)}
     with DAG(
         dag_id=settings.name,
         description=settings.description,
@@ -45,11 +46,11 @@ def build_dag(graph_path: pathlib.Path) -> DAG:
         schedule=CronDataIntervalTimetable(settings.schedule, timezone=settings.timezone),
         start_date=parse_moment(settings.start),
         end_date=_last_start(settings),
-        catchup=settings_lib.load().catchup,
+        catchup=installation.catchup,
         params=form(settings),
         max_active_runs=MAX_ACTIVE_RUNS,
         max_active_tasks=MAX_ACTIVE_TASKS,
-        default_args={**DEFAULTS, "owner": settings.owner},
+        default_args=defaults,
         tags=set(settings.tags),
     ) as dag:
         first = graph.node(RUN_SPEC)

@@ -11,8 +11,9 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowRescheduleException
 
 from waybill.orchestration import asking
-from waybill.orchestration.outcome import NodeFailed, NodeStopped, conclude
-from waybill.orchestration.process import NodeProcess, child_environment, pasteable
+from waybill.orchestration.outcome import NodeFailed, NodeStopped, RetryWhatMayChange, conclude
+from waybill.orchestration.process import ColdCommand, Command, NodeProcess, child_environment, pasteable
+from waybill.orchestration.warm import NoHost, WarmCommand
 from waybill.records import settings
 from waybill.records.errors import RecordError
 from waybill.records.node import RUN_SPEC, NodeResult, Outcome
@@ -22,10 +23,13 @@ SPEC, RUN = "spec", "run"  # what run_spec leaves for the other tasks, beside th
 
 
 class LauncherOperator(BaseOperator):
-    """A task that runs one command of the launcher in TFX's Python."""
+    """A task that runs one command of the launcher in TFX's Python: forked from the warm host where there is one, else by itself."""
 
     _process: NodeProcess | None = None
     _stopped = False
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(**{"retry_policy": RetryWhatMayChange(), **kwargs})
 
     def launch(self, words: Sequence[str]) -> NodeResult:
         """Runs the command with its output in the task's log, until it ends or the task is killed.
@@ -33,13 +37,24 @@ class LauncherOperator(BaseOperator):
         Raises:
           NodeStopped: if TFX's Python is not where the settings say.
         """
-        python = settings.load().tfx_python
+        where = settings.load()
+        python = where.tfx_python
         if not python.is_file():
             raise NodeStopped(f"TFX's Python is not at {python}; install it with `make up`, or say where it is in WAYBILL_TFX_PYTHON")
-        arguments = [str(python), "-m", "waybill.cli.main", *words]
         environment = child_environment(os.environ)
-        self.log.info("%s", pasteable(arguments, environment))
-        self._process = NodeProcess(self.task_id, arguments, environment, lambda line: self.log.info("%s", line))
+        cold = [str(python), "-m", "waybill.cli.main", *words]
+        self.log.info("%s", pasteable(cold, environment))
+
+        def start() -> Command:
+            try:
+                warm = WarmCommand(where.host_socket, python, words, environment)
+            except NoHost as why:
+                self.log.info("cold: in an interpreter of its own, since no warm host takes it: %s", why)
+                return ColdCommand(cold, environment)
+            self.log.info("warm: process %d, forked from host %d", warm.pid, warm.host)
+            return warm
+
+        self._process = NodeProcess(self.task_id, start, lambda line: self.log.info("%s", line))
         if self._stopped:  # killed while the process was being prepared
             self._process.kill()
         return self._process.run()
@@ -67,7 +82,6 @@ class RunSpecOperator(LauncherOperator):
         try:
             words = asking.asking(context).arguments()
         except RecordError as error:
-            self.log.error("%s", error)  # the traceback that follows is of no use to a person
             raise NodeStopped(str(error)) from None
         result = self.launch(["run-spec", self.pipeline, f"--ticket={asking.ticket(context['dag_run'])}", *words])
         if result.outcome is Outcome.NOT_LANDED:

@@ -4,17 +4,35 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk import RetryDecision, RetryPolicy
 
 from waybill.records.node import NodeResult
 
 
-class NodeStopped(AirflowFailException):
+class NodeEnded(SystemExit):
+    """A task's bad end, of which everything has been told.
+
+    Airflow logs other exceptions with the frames of its own task runner, thirty lines below the verdict that a person came to read. This
+    one it takes for what it is, an end with a reason, in one line.
+    """
+
+
+class NodeStopped(NodeEnded):
     """The node ended in a way that another attempt would not change; Airflow does not retry it."""
 
 
-class NodeFailed(AirflowException):
+class NodeFailed(NodeEnded):
     """The node failed in a way that another attempt may not; Airflow retries it with a growing delay."""
+
+
+class RetryWhatMayChange(RetryPolicy):
+    """Ends what another attempt would not change, and leaves the rest to the task's retries."""
+
+    def evaluate(self, exception: BaseException, try_number: int, max_tries: int, context: Any = None) -> RetryDecision:
+        """See base class."""
+        if isinstance(exception, NodeStopped):
+            return RetryDecision.fail("another attempt would not change it")
+        return RetryDecision.default()
 
 
 def conclude(result: NodeResult, log: Any) -> dict[str, Any]:

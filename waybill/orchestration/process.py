@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import shlex
 import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import IO
+from typing import IO, Protocol, cast
 
 from waybill.records.errors import RecordError
 from waybill.records.node import NodeResult, Outcome
@@ -19,52 +20,101 @@ _MAX_LINE = 1 << 23  # bytes; a result names every output of its node, and may b
 _FOREIGN = ("AIRFLOW", "_AIRFLOW", "PYTHON", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "LD_PRELOAD", "SPT_")
 
 
-class NodeProcess:
-    """One command of the launcher, in a session of its own.
+@dataclasses.dataclass(frozen=True)
+class Ending:
+    """How a command ended.
+
+    Attributes:
+      status: Exit status; the negative number of a signal that ended it.
+      cause: Why, where the status alone does not say.
+    """
+
+    status: int
+    cause: str = ""
+
+
+class Command(Protocol):
+    """A command that runs, in one way or the other."""
+
+    @property
+    def output(self) -> IO[bytes]:
+        """What it writes."""
+
+    def kill(self) -> None:
+        """Kills it and everything it started, at once; returns immediately. May be called from a signal handler."""
+
+    def wait(self) -> Ending:
+        """Waits until nothing of it is left."""
+
+
+class ColdCommand:
+    """One command of the launcher in an interpreter and a session of its own.
 
     The command's standard input is a pipe whose other end only this process holds. When this process ends, however it ends, the command
     sees the end of its input and kills its own group (that is what `--lifeline` asks it to do).
 
     Args:
-      node: Id of the node, for the result of a command that reports none.
       arguments: The command.
       environment: Its environment.
-      tell: Takes each line of its output.
     """
 
-    def __init__(self, node: str, arguments: Sequence[str], environment: Mapping[str, str], tell: Callable[[str], None]):
-        self._node = node
-        self._arguments = [*arguments, "--lifeline"]
-        self._environment = dict(environment)
-        self._tell = tell
-        self._process: subprocess.Popen[bytes] | None = None
-        self._killed = False
-
-    def run(self) -> NodeResult:
-        """Runs the command to its end and returns its result."""
-        self._process = subprocess.Popen(
-            self._arguments,
-            env=self._environment,
+    def __init__(self, arguments: Sequence[str], environment: Mapping[str, str]):
+        self._process: subprocess.Popen[bytes] = subprocess.Popen(
+            [*arguments, "--lifeline"],
+            env=dict(environment),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+        self.output = cast(IO[bytes], self._process.stdout)  # a pipe was asked for
+        self._ended = False
+        self._sweeper = threading.Thread(target=_sweep, args=(self._process.pid,), name="sweeper", daemon=True)
+        self._sweeper.start()
+
+    def kill(self) -> None:
+        """See `Command`."""
+        if not self._ended:
+            kill_group(self._process.pid)
+
+    def wait(self) -> Ending:
+        """See `Command`."""
+        self._sweeper.join()
+        self._ended = True  # from here on its number may become another's
+        with self._process:
+            return Ending(self._process.wait())
+
+
+class NodeProcess:
+    """One command of the launcher, watched to its end.
+
+    Args:
+      node: Id of the node, for the result of a command that reports none.
+      start: Starts the command.
+      tell: Takes each line of its output.
+    """
+
+    def __init__(self, node: str, start: Callable[[], Command], tell: Callable[[str], None]):
+        self._node = node
+        self._start = start
+        self._tell = tell
+        self._command: Command | None = None
+        self._killed = False
+
+    def run(self) -> NodeResult:
+        """Runs the command to its end and returns its result."""
+        self._command = command = self._start()
         if self._killed:  # asked for before there was anything to kill
-            self.kill()
-        sweeper = threading.Thread(target=_sweep, args=(self._process.pid,), name="sweeper", daemon=True)
-        sweeper.start()
+            command.kill()
         try:
-            result, problem = self._read()
+            result, problem = self._read(command.output)
         except BaseException:
-            self.kill()
+            command.kill()
             raise
         finally:
-            sweeper.join()
-            process, self._process = self._process, None  # from here on its number may become another's
-            with process:
-                process.wait()
-        ended = _judge(self._node, process.returncode, result, problem)
+            ending = command.wait()
+            self._command = None
+        ended = _judge(self._node, ending, result, problem)
         if self._killed and ended is not result:
             return NodeResult(self._node, Outcome.KILLED, f"{self._node} was stopped because Airflow ended its task")
         return ended
@@ -72,13 +122,13 @@ class NodeProcess:
     def kill(self) -> None:
         """Kills the command and everything it started, at once; returns immediately. May be called from a signal handler."""
         self._killed = True
-        if self._process is not None:
-            _kill_group(self._process.pid)
+        if self._command is not None:
+            self._command.kill()
 
-    def _read(self) -> tuple[NodeResult | None, str]:
+    def _read(self, output: IO[bytes]) -> tuple[NodeResult | None, str]:
         """Tells every line but the result; returns the last result, and what is wrong with it if something is."""
         result, problem = None, ""
-        for line in _lines(self._process.stdout if self._process else None):
+        for line in _lines(output):
             try:
                 found = NodeResult.from_line(line)
             except RecordError as error:
@@ -102,27 +152,31 @@ def pasteable(arguments: Sequence[str], environ: Mapping[str, str]) -> str:
     return shlex.join([*(["env", *settings] if settings else []), *arguments])
 
 
-def _lines(stream: IO[bytes] | None) -> Iterator[str]:
+def _lines(stream: IO[bytes]) -> Iterator[str]:
     """The stream's lines as a terminal would show them: what follows the last carriage return."""
-    while stream is not None and (raw := stream.readline(_MAX_LINE)):
+    while raw := stream.readline(_MAX_LINE):
         yield raw.decode(errors="replace").rstrip("\r\n").rsplit("\r", 1)[-1].rstrip()
 
 
 def _sweep(leader: int) -> None:
     """Waits for a group's leader to end and kills what it left behind; until the leader is reaped its number cannot be another's."""
     os.waitid(os.P_PID, leader, os.WEXITED | os.WNOWAIT)
-    _kill_group(leader)
+    kill_group(leader)
 
 
-def _kill_group(leader: int) -> None:
+def kill_group(leader: int) -> None:
+    """Kills every process of a group; there may be none left."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(leader, signal.SIGKILL)
 
 
-def _judge(node: str, status: int, result: NodeResult | None, problem: str) -> NodeResult:
+def _judge(node: str, ending: Ending, result: NodeResult | None, problem: str) -> NodeResult:
     """The reported result when the exit status agrees with it; else one that says how the command ended."""
+    status = ending.status
     if result is not None and result.node == node and status == (0 if result.successful else 1):
         return result
+    if ending.cause:
+        return NodeResult(node, Outcome.KILLED, ending.cause)
     if status < 0:
         name, hint = (
             signal.Signals(-status).name,

@@ -1,0 +1,136 @@
+"""The real warm host: what it must not have before it forks, and that it never runs code other than what is on disk."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from waybill.cli import host_status
+from waybill.launch.backends import ColdBackend
+from waybill.launch.memory import descendants
+from waybill.launch.units import Unit
+from waybill.launch.work import Work
+from waybill.records import settings as settings_lib
+from waybill.records.interval import Interval, parse_moment
+from waybill.records.node import NodeResult, Outcome
+from waybill.records.run_spec import Partition
+from waybill.records.settings import PROJECT, Settings
+
+START = 120  # seconds that importing TFX may take on a busy machine
+
+
+def wait(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + START
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {START} s for {what}"
+        time.sleep(0.05)
+
+
+def status(settings: Settings) -> dict:
+    with contextlib.suppress(host_status.HostSilent):
+        return host_status.ask(settings)
+    return {}
+
+
+@contextlib.contextmanager
+def serving(project: pathlib.Path, home: pathlib.Path) -> Iterator[tuple[subprocess.Popen, Settings]]:
+    """A `waybill host` of a project folder."""
+    settings = settings_lib.load({"WAYBILL_HOME": str(home)})
+    process = subprocess.Popen(
+        [sys.executable, "-m", "waybill.cli.main", "host"], cwd=project, env={**os.environ, "WAYBILL_HOME": str(home)}
+    )
+    try:
+        wait(lambda: bool(status(settings)) or process.poll() is not None, "the host to answer")
+        yield process, settings
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def copied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[pathlib.Path, subprocess.Popen, Settings]]:
+    """A host of a copy of the project, so that its code can be changed."""
+    project = tmp_path_factory.mktemp("project")
+    for folder in ("waybill", "components", "pipelines", "schemas"):
+        shutil.copytree(PROJECT / folder, project / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(PROJECT / "requirements.txt", project)
+    with serving(project, tmp_path_factory.mktemp("home")) as (process, settings):
+        yield project, process, settings
+
+
+def test_before_it_forks_the_host_has_few_threads_and_no_store_channel_or_file_of_a_run(
+    copied: tuple[pathlib.Path, subprocess.Popen, Settings],
+) -> None:
+    _, process, settings = copied
+    proc = pathlib.Path(f"/proc/{process.pid}")
+    threads = [(task / "comm").read_text().strip() for task in (proc / "task").iterdir()]
+    files = [os.readlink(entry) for entry in (proc / "fd").iterdir() if int(entry.name) > 2]
+    kinds = sorted(name.split(":")[0] if not name.startswith("/") else name for name in files)
+    assert len(threads) <= 2, f"one, and one of TensorFlow's that sleeps: {threads}"
+    assert set(kinds) <= {"anon_inode", "pipe", "socket", str(settings.host_socket.with_name("host.lock"))}
+    assert len(files) <= 6, f"selector, wake-up pipe, socket, lock: {files}"
+    assert descendants(process.pid) == []
+
+
+def test_a_second_host_of_the_same_home_is_refused_and_the_first_serves_on(copied: tuple[pathlib.Path, subprocess.Popen, Settings]) -> None:
+    project, process, settings = copied
+    second = subprocess.run(
+        [sys.executable, "-m", "waybill.cli.main", "host"], cwd=project, capture_output=True, text=True, check=False, timeout=START,
+        env={**os.environ, "WAYBILL_HOME": str(settings.home)},
+    )  # fmt: skip
+    assert second.returncode == 2
+    assert "serves" in second.stderr
+    assert status(settings)["pid"] == process.pid
+
+
+def test_a_host_whose_code_changes_starts_anew_as_the_same_process(copied: tuple[pathlib.Path, subprocess.Popen, Settings]) -> None:
+    project, process, settings = copied
+    wait(lambda: status(settings).get("age", 0) > 5, "the host to be older than a new one")
+    with (project / "pipelines/taxi/features.py").open("a") as code:
+        code.write("\n# changed\n")
+    wait(lambda: status(settings).get("age", 99) < 5, "a new host")
+    assert status(settings)["pid"] == process.pid
+    assert process.poll() is None
+
+
+def test_a_pipeline_that_runs_tensorflow_when_it_is_imported_keeps_the_host_from_starting_and_is_named_as_the_reason(
+    copied: tuple[pathlib.Path, subprocess.Popen, Settings], tmp_path: pathlib.Path
+) -> None:
+    project, _, _ = copied
+    bad = tmp_path / "project"
+    shutil.copytree(project, bad, ignore=shutil.ignore_patterns("__pycache__"))
+    with (bad / "pipelines/taxi/features.py").open("a") as code:
+        code.write("\nONE = tf.constant(1) + 1\n")
+    ended = subprocess.run(
+        [sys.executable, "-m", "waybill.cli.main", "host"], cwd=bad, capture_output=True, text=True, check=False, timeout=START,
+        env={**os.environ, "WAYBILL_HOME": str(tmp_path / "home")},
+    )  # fmt: skip
+    assert ended.returncode == 2
+    assert "runs a TensorFlow op when it is imported" in ended.stderr
+
+
+GREEDY = "import sys, time; sys.stdin.read(); held = bytearray(b'x') * (400 << 20); time.sleep(600)"
+MODEST = "import sys, time; sys.stdin.read(); time.sleep(1.5); open(int(sys.argv[-1]), 'w').write(%r)"
+DONE = NodeResult("trainer", Outcome.COMPLETE, "done")
+
+
+@pytest.mark.parametrize(("code", "outcome"), [(GREEDY, Outcome.KILLED), (MODEST % DONE.to_line(), Outcome.COMPLETE)])
+def test_a_node_that_holds_more_memory_than_it_may_is_killed_and_told_so(code: str, outcome: Outcome) -> None:
+    interval = Interval(parse_moment("2013-01-01"), parse_moment("2013-04-01"))
+    todo = Work((), "trainer", 1, Unit("taxi.1.g1", Partition(interval, "/", "sha256:" + "0" * 64, 1), interval, shared=False))
+    descriptor = os.open(os.devnull, os.O_RDONLY)
+    try:
+        result = ColdBackend([sys.executable, "-c", code], memory=300 << 20)(todo, descriptor)
+    finally:
+        os.close(descriptor)
+    assert result.outcome is outcome
+    assert ("WAYBILL_NODE_MEMORY allows 0.3 GiB" in result.message) == (outcome is Outcome.KILLED)

@@ -1,0 +1,108 @@
+"""`waybill host`: the service that has TFX imported for every node of this machine, and what it says of itself."""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import gc
+import importlib
+import json
+import logging
+import os
+import pkgutil
+import time
+from collections.abc import Callable
+
+from waybill.cli import host_status, load, nodes
+from waybill.launch.host import Host, HostError, again
+from waybill.launch.process import prepare
+from waybill.records import digest, wire
+from waybill.records import settings as places
+from waybill.records.settings import PROJECT, Settings
+
+_OURS = ("waybill", "components", "pipelines")
+
+
+def host(args: argparse.Namespace) -> int:
+    """Serves, or with `status` shows what a serving host says of itself."""
+    settings = places.load()
+    if args.host_verb != "status":
+        return _serve(settings)
+    found = host_status.ask(settings)
+    print(json.dumps(found, indent=1) if args.json else "\n".join(host_status.show(found)))
+    return 0
+
+
+def _serve(settings: Settings) -> int:
+    settings.host_socket.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    lock = os.open(settings.host_socket.with_name("host.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise HostError(f"a host serves {settings.home} already; `waybill host status` shows it") from None
+    stale, took = staleness(), import_everything()
+    with wire.listen(settings.host_socket) as server:
+        say(f"host {os.getpid()}: imported TFX in {took:.1f} s, listens at {settings.host_socket}")
+        served = Host(server, nodes.run_words, stale, took, say)
+        changed = served.serve()
+        settings.host_socket.unlink(missing_ok=True)
+    if changed:
+        say(f"{changed}; starting anew")
+        again()
+    say("ended")
+    return 0
+
+
+def import_everything() -> float:
+    """Imports what every node of every pipeline needs; returns how many seconds that took.
+
+    Raises:
+      HostError: if a module runs a TensorFlow op when it is imported: forks of such a process hang.
+    """
+    began = time.monotonic()
+    # The fewer threads before a fork, the better; a node has the environment of who asks for it.
+    os.environ.update({"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"})
+    prepare(logging.INFO)
+    importlib.import_module("waybill.launch.execute")
+    for name in load.names():
+        load.create_pipeline_of(name)
+        package = importlib.import_module(f"pipelines.{name}")
+        for module in pkgutil.iter_modules(package.__path__):
+            importlib.import_module(f"{package.__name__}.{module.name}")
+    if runs_tensorflow():
+        raise HostError(
+            "a module of a pipeline runs a TensorFlow op when it is imported; move it into a function, since its forks would hang"
+        )
+    gc.collect()
+    gc.freeze()  # what is never collected is never written to, and stays shared with every child
+    return time.monotonic() - began
+
+
+def runs_tensorflow() -> bool:
+    """Whether TensorFlow's runtime, and with it its threads, has been started in this process."""
+    from tensorflow.python.eager import context
+
+    made = context.context_safe()
+    return made is not None and made._initialized
+
+
+def staleness() -> Callable[[], str]:
+    """A function that says what has changed on disk since now; empty when nothing has."""
+    then = _identity()
+
+    def changed() -> str:
+        now = _identity()
+        return "; ".join(f"{what} has changed since the host imported it" for what in then if now[what] != then[what])
+
+    return changed
+
+
+def _identity() -> dict[str, str]:
+    """Digests of everything that a host has imported or that was installed for it."""
+    files = [path for folder in _OURS for path in (PROJECT / folder).rglob("*.py") if "__pycache__" not in path.parts]
+    return {"the code": digest.of_files(PROJECT, files), "the lock": digest.of_file(PROJECT / "requirements.txt")}
+
+
+def say(line: str) -> None:
+    """A line for the host's own log."""
+    print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}", flush=True)
