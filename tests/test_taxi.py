@@ -12,6 +12,7 @@ from collections.abc import Callable
 import pytest
 import taxi_data
 from harness import Installation, install
+from shapes import shape
 
 from pipelines.taxi.pipeline import create_pipeline
 from pipelines.taxi.settings import SETTINGS
@@ -19,6 +20,7 @@ from waybill.records import digest
 from waybill.records.node import NodeResult, Outcome
 from waybill.store import reads
 
+QUARTERS = ("2013-01-01", "2013-04-01", "2013-07-01")
 QUICK = {"train_steps": 400, "window": 4}
 
 
@@ -29,10 +31,10 @@ def fresh(folder: pathlib.Path) -> Installation:
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> tuple[Installation, dict[str, list[NodeResult]]]:
-    """Two quarters run one after the other, undisturbed."""
+    """Three quarters run one after the other, undisturbed."""
     taxi = fresh(tmp_path_factory.mktemp("good"))
     results = {}
-    for start in ("2013-01-01", "2013-04-01"):
+    for start in QUARTERS:
         taxi.land(start, taxi_data.partition(start))
         results[start] = taxi.run(taxi.freeze(start, f"ticket-{start}"))
     return taxi, results
@@ -47,10 +49,10 @@ def last(results: list[NodeResult]) -> NodeResult:
     return results[-1]
 
 
-def test_two_quarters_end_as_two_releases_numbered_by_their_data(good: tuple[Installation, dict[str, list[NodeResult]]]) -> None:
+def test_three_quarters_end_as_three_releases_numbered_by_their_data(good: tuple[Installation, dict[str, list[NodeResult]]]) -> None:
     taxi, results = good
-    assert [last(r).message for r in results.values()] == ["done", "done"]
-    assert releases(taxi) == ["20130401000001", "20130701000001"]
+    assert [last(r).message for r in results.values()] == ["done"] * 3
+    assert releases(taxi) == ["20130401000001", "20130701000001", "20131001000001"]
 
 
 def test_the_second_quarter_made_only_what_the_first_had_not(good: tuple[Installation, dict[str, list[NodeResult]]]) -> None:
@@ -123,8 +125,9 @@ def test_bytes_that_change_after_the_freeze_stop_at_example_gen(tmp_path: pathli
     assert not stopped.retried
 
 
-def test_the_same_quarters_in_another_order_give_the_same_spans_windows_and_vocabularies(
-    tmp_path: pathlib.Path, good: tuple[Installation, dict[str, list[NodeResult]]]
+@pytest.mark.parametrize("at_once", [True, False])
+def test_the_quarters_in_parallel_and_in_reverse_give_the_same_spans_windows_and_vocabularies(
+    tmp_path: pathlib.Path, good: tuple[Installation, dict[str, list[NodeResult]]], at_once: bool
 ) -> None:
     forwards, results = good
     backwards = fresh(tmp_path)
@@ -132,8 +135,12 @@ def test_the_same_quarters_in_another_order_give_the_same_spans_windows_and_voca
         backwards.land(start, taxi_data.partition(start))
     specs = {start: backwards.freeze(start, f"other-{start}") for start in reversed(list(results))}
     workers = [threading.Thread(target=backwards.run, args=(spec,), kwargs={"upto": "transform"}) for spec in specs.values()]
-    [w.start() for w in workers]
-    [w.join() for w in workers]
+    for worker in workers:
+        worker.start()
+        if not at_once:
+            worker.join()
+    for worker in workers:
+        worker.join()
     assert made(backwards, specs) == made(forwards, dict.fromkeys(results))
 
 
@@ -166,7 +173,7 @@ def test_a_run_whose_every_node_is_killed_in_its_work_ends_well_with_exactly_the
     assert killed >= {"example_gen", "statistics_gen", "transform", "trainer", "evaluator"}, "the others may be too quick to be caught"
     assert {result.outcome for result in second.values()} == {Outcome.COMPLETE}
     for calm in results["2013-01-01"]:
-        assert shape(taxi, second[calm.node]) == shape(undisturbed, calm), calm.node
+        assert shape(taxi.store, "taxi", calm.run, calm.node) == shape(undisturbed.store, "taxi", calm.run, calm.node), calm.node
     assert releases(taxi) == ["20130401000001"]
 
 
@@ -195,24 +202,3 @@ def children_of_children() -> list[int]:
         except OSError:
             continue
     return [pid for pid, parent in parents.items() if parents.get(parent) == os.getpid()]
-
-
-def shape(taxi: Installation, result: NodeResult) -> dict[str, object]:
-    """What a disturbed node might have more or less of: executions, events, artifacts, files, rows."""
-    unit = reads.executions(taxi.store, "taxi", result.run, result.node)
-    outputs = reads.outputs(taxi.store, result.execution)
-    files = {
-        key: sorted(str(p.relative_to(a.uri)) for p in pathlib.Path(a.uri).rglob("*") if p.is_file())
-        for key, group in outputs.items()
-        for a in group
-        if key not in ("model", "model_run")  # TensorBoard names its files by the moment and the process
-    }
-    rows = {k: v for group in outputs.values() for a in group for k, v in a.properties.items() if k.startswith("rows_")}
-    inputs = {key: len(group) for key, group in reads.inputs(taxi.store, result.execution).items()}
-    return {
-        "states": [e.state for e in unit],
-        "inputs": inputs,
-        "outputs": {k: len(v) for k, v in outputs.items()},
-        "files": files,
-        "rows": rows,
-    }

@@ -40,7 +40,7 @@ class LauncherOperator(BaseOperator):
         where = settings.load()
         python = where.tfx_python
         if not python.is_file():
-            raise NodeStopped(f"TFX's Python is not at {python}; install it with `make up`, or say where it is in WAYBILL_TFX_PYTHON")
+            raise self.stopped(f"TFX's Python is not at {python}; install it with `make up`, or say where it is in WAYBILL_TFX_PYTHON")
         environment = child_environment(os.environ)
         cold = [str(python), "-m", "waybill.cli.main", *words]
         self.log.info("%s", pasteable(cold, environment))
@@ -58,6 +58,11 @@ class LauncherOperator(BaseOperator):
         if self._stopped:  # killed while the process was being prepared
             self._process.kill()
         return self._process.run()
+
+    def stopped(self, why: str) -> NodeStopped:
+        """The end of a task that cannot begin, told in its log."""
+        self.log.error("%s", why)
+        return NodeStopped(why)
 
     def on_kill(self) -> None:
         """Kills the command's process group and returns; Airflow itself would be killed for waiting."""
@@ -82,7 +87,7 @@ class RunSpecOperator(LauncherOperator):
         try:
             words = asking.asking(context).arguments()
         except RecordError as error:
-            raise NodeStopped(str(error)) from None
+            raise self.stopped(str(error)) from None
         result = self.launch(["run-spec", self.pipeline, f"--ticket={asking.ticket(context['dag_run'])}", *words])
         if result.outcome is Outcome.NOT_LANDED:
             again = dt.datetime.now(dt.timezone.utc) + ASK_AGAIN
@@ -106,7 +111,7 @@ class NodeOperator(LauncherOperator):
         ti = context["ti"]
         spec = ti.xcom_pull(task_ids=RUN_SPEC, key=SPEC)
         if not spec:
-            raise NodeStopped(f"{RUN_SPEC} left no spec for this run; clear {RUN_SPEC} so that it freezes one")
+            raise self.stopped(f"{RUN_SPEC} left no spec for this run; clear {RUN_SPEC} so that it freezes one")
         words = ["node", "run", f"--spec={spec}", f"--node={self.task_id}", f"--attempt={ti.try_number}"]
         if ti.map_index is not None and ti.map_index >= 0:
             words.append(f"--index={ti.map_index}")
