@@ -17,7 +17,7 @@ from waybill.records.interval import parse_moment
 from waybill.store import reads
 from waybill.store.connection import Store
 
-MAX_REJECTED = 20  # candidates named with the reason why they were not chosen
+MAX_REJECTED = 20  # of the newest candidates, named with the reason why they were not chosen
 
 
 class BaselineByInterval(resolver.ResolverStrategy):
@@ -34,25 +34,21 @@ class BaselineByInterval(resolver.ResolverStrategy):
 
     def choose(self, store: Store) -> Choice:
         """The choice, with its reasons."""
-        releases = reads.artifacts_of_type(store, "PushedModel", self._pipeline)
-        older = [r for r in releases if parse_moment(str(r.properties["interval_end"])) <= self._before]
-        older.sort(key=lambda r: int(r.properties["pushed_version"]))
         rule = f"the newest release of an interval that had ended by {self._before.isoformat()}"
-        rejected = tuple(
-            f"{release.properties['pushed_version']}: "
-            + (
-                "an older release of an older interval"
-                if release in older
-                else f"its interval ends at {release.properties['interval_end']}"
-            )
-            for release in sorted(releases, key=lambda r: -int(r.properties["pushed_version"]))
-            if not older or release.id != older[-1].id
-        )
+        older = reads.releases(store, self._pipeline, upto=f"{self._before:%Y%m%d%H%M}99", limit=1)
+        seen = reads.releases(store, self._pipeline, limit=MAX_REJECTED + 1)
+        rejected = tuple(self._why_not(release) for release in seen if release.id not in [r.id for r in older])[:MAX_REJECTED]
         if not older:
-            return Choice({"model": []}, rule, f"no baseline yet: none of {len(releases)} releases qualifies", rejected[:MAX_REJECTED])
-        [model] = self._model_behind(store, older[-1].id)
-        chosen = f"release {older[-1].properties['pushed_version']} (model artifact {model.id}, {model.digest[:19]})"
-        return Choice({"model": [model.id]}, rule, chosen, rejected[:MAX_REJECTED])
+            some = f"the {len(seen)} newest" if len(seen) > MAX_REJECTED else str(len(seen))
+            return Choice({"model": []}, rule, f"no baseline yet: none of {some} releases qualifies", rejected)
+        [model] = self._model_behind(store, older[0].id)
+        chosen = f"release {older[0].properties['pushed_version']} (model artifact {model.id}, {model.digest[:19]})"
+        return Choice({"model": [model.id]}, rule, chosen, rejected)
+
+    def _why_not(self, release: reads.ArtifactRow) -> str:
+        ends = str(release.properties["interval_end"])
+        why = f"its interval ends at {ends}" if parse_moment(ends) > self._before else "an older release of an older interval"
+        return f"{release.properties['pushed_version']}: {why}"
 
     def resolve_artifacts(
         self, store: object, input_dict: Mapping[str, Sequence[types.Artifact]]

@@ -72,13 +72,22 @@ def test_before_it_forks_the_host_has_few_threads_and_no_store_channel_or_file_o
 ) -> None:
     _, process, settings = copied
     proc = pathlib.Path(f"/proc/{process.pid}")
+    wait(lambda: sum("socket:" in name for name in open_files(proc)) == 1, "the connection of the test's own question to be closed")
     threads = [(task / "comm").read_text().strip() for task in (proc / "task").iterdir()]
-    files = [os.readlink(entry) for entry in (proc / "fd").iterdir() if int(entry.name) > 2]
+    files = open_files(proc)
     kinds = sorted(name.split(":")[0] if not name.startswith("/") else name for name in files)
     assert len(threads) <= 2, f"one, and one of TensorFlow's that sleeps: {threads}"
     assert set(kinds) <= {"anon_inode", "pipe", "socket", str(settings.host_socket.with_name("host.lock"))}
     assert len(files) <= 6, f"selector, wake-up pipe, socket, lock: {files}"
     assert descendants(process.pid) == []
+
+
+def open_files(proc: pathlib.Path) -> list[str]:
+    names = []
+    for entry in (proc / "fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            names.append(os.readlink(entry) if int(entry.name) > 2 else "")
+    return [name for name in names if name]
 
 
 def test_a_second_host_of_the_same_home_is_refused_and_the_first_serves_on(copied: tuple[pathlib.Path, subprocess.Popen, Settings]) -> None:

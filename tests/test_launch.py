@@ -11,8 +11,11 @@ import time
 import postgres
 import pytest
 from harness import Installation, make_tiny
+from tfx.orchestration.portable.input_resolution import channel_resolver
+from tfx.orchestration.portable.mlmd import execution_lib
 
-from waybill.launch import units
+from waybill.launch import launcher, units
+from waybill.launch.replaced import UnknownSource
 from waybill.records import digest
 from waybill.records.node import Outcome
 from waybill.store import reads
@@ -298,6 +301,23 @@ def test_the_baseline_is_the_newest_older_interval_whatever_was_made_last(tiny: 
     assert "release 20130701000001" in chosen["2013-07-01"].message
     execution = reads.successful_execution(tiny.store, "tiny", "tiny.201307010000.g1", "baseline")
     assert "20130401000001: an older release" in execution.properties["rejected"]
+
+
+def test_no_look_up_of_tfx_that_loads_the_whole_history_is_used(tiny: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module, name in (
+        (execution_lib, "get_executions_associated_with_all_contexts"),
+        (channel_resolver, "_get_executions_by_all_contexts"),
+    ):
+        monkeypatch.setattr(module, name, lambda *_: pytest.fail("loads every execution of every context"))
+    results = tiny.run(tiny.freeze("2013-04-01"))
+    assert [r.outcome for r in results if r.outcome is not Outcome.COMPLETE] == []
+
+
+def test_another_launcher_of_tfx_than_the_one_ours_overrides_is_an_error_that_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launcher.launcher.Launcher, "_publish_failed_execution", lambda self: None)
+    launcher.check_seams.cache_clear()
+    with pytest.raises(UnknownSource, match="_publish_failed_execution.*locked requirements"):
+        launcher.check_seams()
 
 
 def test_a_hanging_node_dies_with_whoever_started_it(tiny: Installation) -> None:

@@ -63,7 +63,9 @@ def import_everything() -> float:
     # The fewer threads before a fork, the better; a node has the environment of who asks for it.
     os.environ.update({"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"})
     prepare(logging.INFO)
-    importlib.import_module("waybill.launch.execute")
+    from waybill.launch.execute import adapt_libraries
+
+    adapt_libraries()
     for name in load.names():
         load.create_pipeline_of(name)
         package = importlib.import_module(f"pipelines.{name}")

@@ -12,7 +12,7 @@ from waybill.launch.choice import RESOLVER, run_resolver
 from waybill.launch.compile import CompiledNode, CreatePipeline, compile_pipeline, node_of
 from waybill.launch.errors import ChainBroken, InputsUnresolved
 from waybill.launch.inputs import InputResolver, channels_of, pin
-from waybill.launch.launcher import NodeLauncher, reusable
+from waybill.launch.launcher import NodeLauncher, check_seams, reusable
 from waybill.launch.partitions import CorruptPartition
 from waybill.launch.process import compute_with
 from waybill.launch.reference import take_over
@@ -38,7 +38,7 @@ def execute(todo: Work, create: CreatePipeline, graph: Graph, settings: Settings
     """Executes one attempt; an exception of the executor becomes a result, never a traceback alone."""
     started = time.monotonic()
     sys.argv = sys.argv[:1]  # executors append the process's arguments to Beam's
-    beam.build_quickly()
+    adapt_libraries()
     compute_with(settings.node_threads)
     store = Store(settings.store_url)
     try:
@@ -48,6 +48,16 @@ def execute(todo: Work, create: CreatePipeline, graph: Graph, settings: Settings
         outcome = next((o for kind, o in _OUTCOMES if isinstance(error, kind)), Outcome.FAILED)
         result = NodeResult(todo.node, outcome, f"{type(error).__name__}: {error}", run=todo.unit.name)
     return NodeResult(**{**vars(result), "seconds": round(time.monotonic() - started, 3)})
+
+
+def adapt_libraries() -> None:
+    """Puts our functions in the place of third parties'; a process that is going to be forked does it for its children.
+
+    Raises:
+      UnknownSource: if a library is of another version than the locked one.
+    """
+    beam.build_quickly()
+    check_seams()
 
 
 class _Execution:

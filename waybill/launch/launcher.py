@@ -6,6 +6,7 @@ launch as quick after years of history as on the first day.
 
 from __future__ import annotations
 
+import functools
 import pathlib
 import sys
 import traceback
@@ -18,12 +19,30 @@ from tfx.orchestration.portable import execution_publish_utils, launcher
 from tfx.orchestration.portable.mlmd import execution_lib
 from tfx.proto.orchestration import execution_result_pb2
 
+from waybill.launch import replaced
 from waybill.launch.compile import CompiledNode
 from waybill.launch.repair import CAUSE
 from waybill.records import digest
 
 _MAX_CAUSE = 8000
+# Of TFX's launcher, the private methods that ours override, as far as their source goes back to the version they were written for.
+_SEAMS = {
+    "_register_or_reuse_execution": "da0a5dce6660e972",
+    "_publish_successful_execution": "001725ac250a6c6c",
+    "_publish_failed_execution": "caa03ed340390a33",
+}
 _TFX_RESULT = "__execution_result__"
+
+
+@functools.lru_cache(maxsize=1)
+def check_seams() -> None:
+    """Checks that TFX's launcher is the one that `NodeLauncher` was written for.
+
+    Raises:
+      UnknownSource: if a method that it overrides is another one.
+    """
+    for name, source in _SEAMS.items():
+        replaced.check(launcher.Launcher, name, source)
 
 
 class NodeLauncher(launcher.Launcher):

@@ -49,12 +49,21 @@ def replace(owner: Any, name: str, source: str, make: Callable[[Callable[..., An
     original = getattr(owner, name)
     if hasattr(original, _DONE):
         return
-    found = source_digest(original)
-    if found != source:
-        raise UnknownSource(f"{getattr(owner, '__module__', '')}.{owner.__name__}.{name}".lstrip("."), source, found)
+    check(owner, name, source)
     ours = make(original)
     setattr(ours, _DONE, original)
     setattr(owner, name, ours)
+
+
+def check(owner: Any, name: str, source: str) -> None:
+    """Checks that a function is the one that ours stands in for, or that ours overrides.
+
+    Raises:
+      UnknownSource: if it is another one.
+    """
+    found = source_digest(getattr(owner, name))
+    if found != source:
+        raise UnknownSource(f"{getattr(owner, '__module__', '')}.{owner.__name__}.{name}".lstrip("."), source, found)
 
 
 def source_digest(function: Callable[..., Any]) -> str:

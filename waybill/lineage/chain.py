@@ -45,5 +45,5 @@ def trace(store: Store, artifact: ArtifactRow) -> Iterator[Link]:
 
 def release(store: Store, pipeline: str, version: int) -> ArtifactRow | None:
     """The release of a version, or None."""
-    found = [r for r in reads.artifacts_of_type(store, "PushedModel", pipeline) if str(r.properties["pushed_version"]) == str(version)]
-    return found[-1] if found else None
+    found = reads.releases(store, pipeline, upto=str(version), limit=1)
+    return found[0] if found and found[0].properties["pushed_version"] == str(version) else None

@@ -68,14 +68,16 @@ def node_context(pipeline: str, node: str) -> str:
 
 def executions(store: Store, pipeline: str, unit: str, node: str) -> list[ExecutionRow]:
     """All executions of a node in a unit of work, oldest first."""
+    # A run has dozens of executions and a node as many as there were runs: the node's are only ever looked up among the run's.
     of_run, of_node = t.association.alias(), t.association.alias()
+    is_of_node = sa.exists().where(
+        of_node.c.execution_id == t.execution.c.id, of_node.c.context_id == _context_id("node", node_context(pipeline, node))
+    )
+    in_run = sa.select(of_run.c.execution_id).where(of_run.c.context_id == _context_id("pipeline_run", unit))
     query = (
         sa.select(t.execution.c.id, t.type_.c.name, t.execution.c.last_known_state)
-        .join(of_run, of_run.c.execution_id == t.execution.c.id)
-        .join(of_node, of_node.c.execution_id == t.execution.c.id)
         .join(t.type_, t.type_.c.id == t.execution.c.type_id)
-        .where(of_run.c.context_id == _context_id("pipeline_run", unit))
-        .where(of_node.c.context_id == _context_id("node", node_context(pipeline, node)))
+        .where(t.execution.c.id.in_(in_run), is_of_node)
         .order_by(t.execution.c.id)
     )
     with store.reading() as connection:
@@ -139,16 +141,26 @@ def context_properties(store: Store, type_name: str, name: str) -> dict[str, Any
         return dict(_properties(connection, t.context_property, [context_id])[context_id]) if context_id else {}
 
 
-def artifacts_of_type(store: Store, type_name: str, pipeline: str) -> list[ArtifactRow]:
-    """All live artifacts of a type that a pipeline stamped, oldest id first."""
-    stamp = t.artifact_property
+def releases(store: Store, pipeline: str, *, upto: str = "", limit: int) -> list[ArtifactRow]:
+    """A pipeline's releases by their version numbers, the highest first, however they were made.
+
+    Args:
+      store: The MLMD database.
+      pipeline: Whose releases.
+      upto: The highest version that counts; empty for no bound. All have the same number of digits, so that text compares as numbers do.
+      limit: How many at most; what lies deeper in history is not read.
+    """
+    version, owner = t.artifact_property.alias(), t.artifact_property.alias()
     query = (
-        sa.select(t.artifact.c.id)
-        .join(t.type_, t.type_.c.id == t.artifact.c.type_id)
-        .join(stamp, stamp.c.artifact_id == t.artifact.c.id)
-        .where(t.type_.c.name == type_name, stamp.c.name == "pipeline", stamp.c.string_value == pipeline)
-        .order_by(t.artifact.c.id)
+        sa.select(version.c.artifact_id)
+        .join(owner, owner.c.artifact_id == version.c.artifact_id)
+        .where(version.c.name == "pushed_version", version.c.is_custom_property.is_(True), version.c.string_value.is_not(None))
+        .where(owner.c.name == "pipeline", owner.c.is_custom_property.is_(True), owner.c.string_value == pipeline)
+        .order_by(version.c.string_value.desc(), version.c.artifact_id.desc())
+        .limit(limit)
     )
+    if upto:
+        query = query.where(version.c.string_value <= upto)
     with store.reading() as connection:
         ids = list(connection.execute(query).scalars())
     found = artifacts_by_id(store, ids)
