@@ -35,12 +35,13 @@ test: ## runs all tests, those of TFX's Python and, beside them, those of Airflo
 	@logs=$$(mktemp -d); trap 'rm -rf "$$logs"' EXIT; failed=; \
 	.venv-airflow/bin/python -m pytest >"$$logs/airflow" 2>&1 & airflow=$$!; \
 	.venv/bin/python -m pytest --part=plain >"$$logs/plain" 2>&1 & plain=$$!; \
-	echo 'test: .venv, the tests that fork (the others and those of .venv-airflow run at the same time, and are shown after)'; \
-	.venv/bin/python -m pytest --part=forking || failed="$$failed .venv"; \
-	wait $$plain || failed="$$failed .venv"; \
-	echo 'test: .venv, the others'; cat "$$logs/plain"; \
-	wait $$airflow || failed="$$failed .venv-airflow"; \
-	echo 'test: .venv-airflow'; cat "$$logs/airflow"; \
+	.venv/bin/python -m pytest --part=forking >"$$logs/forking" 2>&1 & forking=$$!; \
+	echo 'test: .venv, whole runs of a pipeline (three other parts run at the same time, and are shown after)'; \
+	.venv/bin/python -m pytest --part=runs || failed="$$failed .venv"; \
+	show() { wait "$$1" || failed="$$failed $$2"; echo "test: $$2, $$3"; cat "$$logs/$$4"; }; \
+	show $$forking .venv 'the other tests that fork' forking; \
+	show $$plain .venv 'the tests that do not' plain; \
+	show $$airflow .venv-airflow 'all of them' airflow; \
 	if [ -n "$$failed" ]; then echo "test: FAILED in$$failed" >&2; exit 1; fi; \
 	echo 'test: all passed, in both environments'
 

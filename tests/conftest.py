@@ -12,6 +12,7 @@ import tempfile
 
 import pytest
 
+PARTS = ("runs", "forking", "plain")
 IN_AIRFLOWS_PYTHON = importlib.util.find_spec("airflow") is not None
 
 
@@ -39,15 +40,21 @@ def pytest_ignore_collect(collection_path: pathlib.Path) -> bool | None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Adds the option by which `make test` runs two processes side by side."""
-    parser.addoption("--part", choices=("forking", "plain"), help="run only the tests that fork this process, or only the others")
+    """Adds the option by which `make test` runs several processes side by side."""
+    parser.addoption("--part", choices=PARTS, help="run only whole runs of a pipeline, only the other tests that fork, or only the rest")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Puts the tests that fork first: a child of a process that has run a TensorFlow op waits for threads it does not have."""
     items.sort(key=lambda item: not _forks(item))
     if part := config.getoption("--part"):
-        items[:] = [item for item in items if _forks(item) == (part == "forking")]
+        items[:] = [item for item in items if _part(item) == part]
+
+
+def _part(item: pytest.Item) -> str:
+    if not _forks(item):
+        return "plain"
+    return "runs" if item.get_closest_marker("end_to_end") else "forking"
 
 
 def _forks(item: pytest.Item) -> bool:

@@ -72,22 +72,23 @@ def test_before_it_forks_the_host_has_few_threads_and_no_store_channel_or_file_o
 ) -> None:
     _, process, settings = copied
     proc = pathlib.Path(f"/proc/{process.pid}")
-    wait(lambda: sum("socket:" in name for name in open_files(proc)) == 1, "the connection of the test's own question to be closed")
     threads = [(task / "comm").read_text().strip() for task in (proc / "task").iterdir()]
-    files = open_files(proc)
-    kinds = sorted(name.split(":")[0] if not name.startswith("/") else name for name in files)
     assert len(threads) <= 2, f"one, and one of TensorFlow's that sleeps: {threads}"
-    assert set(kinds) <= {"anon_inode", "pipe", "socket", str(settings.host_socket.with_name("host.lock"))}
-    assert len(files) <= 6, f"selector, wake-up pipe, socket, lock: {files}"
+    own = sorted(["anon_inode", "pipe", "pipe", "socket", str(settings.host_socket.with_name("host.lock"))])
+    # Now and then it reads its code, or answers this test.
+    wait(lambda: sorted(open_files(proc)) == own, f"the host to have open only {own}; it has {open_files(proc)}")
     assert descendants(process.pid) == []
 
 
 def open_files(proc: pathlib.Path) -> list[str]:
+    """What a process has open beside its standard streams: paths, and kinds of everything else."""
     names = []
     for entry in (proc / "fd").iterdir():
         with contextlib.suppress(FileNotFoundError):  # closed meanwhile
-            names.append(os.readlink(entry) if int(entry.name) > 2 else "")
-    return [name for name in names if name]
+            name = os.readlink(entry)
+            if int(entry.name) > 2:
+                names.append(name if name.startswith("/") else name.split(":")[0])
+    return names
 
 
 def test_a_second_host_of_the_same_home_is_refused_and_the_first_serves_on(copied: tuple[pathlib.Path, subprocess.Popen, Settings]) -> None:

@@ -20,6 +20,8 @@ from waybill.records import digest
 from waybill.records.node import NodeResult, Outcome
 from waybill.store import reads
 
+pytestmark = pytest.mark.end_to_end
+
 QUARTERS = ("2013-01-01", "2013-04-01", "2013-07-01")
 QUICK = {"train_steps": 400, "window": 4}
 
