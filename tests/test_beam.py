@@ -6,10 +6,12 @@ import re
 import types
 
 import apache_beam as beam
+import objsize
 import pytest
 from apache_beam.options import pipeline_options
 from apache_beam.options.pipeline_options import PipelineOptions
-from apache_beam.transforms import core
+from apache_beam.transforms import core, userstate
+from tfx.utils import dependency_utils
 
 from pipelines.taxi.pipeline import BEAM_ARGS
 from waybill.launch.beam import build_quickly
@@ -19,7 +21,14 @@ from waybill.launch.replaced import UnknownSource, replace, source_digest
 @pytest.fixture(autouse=True)
 def as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test begins with Beam's own functions."""
-    for owner, name in ((core, "get_function_args_defaults"), (PipelineOptions, "view_as")):
+    replaced = (
+        (core, "get_function_args_defaults"),
+        (PipelineOptions, "view_as"),
+        (userstate, "get_dofn_specs"),
+        (dependency_utils, "make_beam_dependency_flags"),
+    )
+    monkeypatch.setattr(objsize, "default_settings", objsize.ObjSizeSettings())
+    for owner, name in replaced:
         function = getattr(owner, name)
         monkeypatch.setattr(owner, name, getattr(function, "_waybill_replaces", function))
 
@@ -50,6 +59,39 @@ def test_the_pipeline_that_is_built_is_the_one_that_beam_builds_by_itself() -> N
     assert core.get_function_args_defaults is not original
     assert graph() == plain
     assert graph() == plain, "also from memory"
+
+
+COUNT = core.DoFn.StateParam(userstate.CombiningValueStateSpec("count", beam.coders.VarIntCoder(), sum))
+LATER = core.DoFn.TimerParam(userstate.TimerSpec("later", beam.TimeDomain.WATERMARK))
+
+
+class _Counts(beam.DoFn):
+    def process(self, row, count=COUNT, later=LATER):
+        count.add(1)
+        yield row
+
+
+def test_state_and_timers_are_found_in_the_same_instances_as_beam_finds_them_in() -> None:
+    def instances() -> list[beam.DoFn]:
+        wrapped = (lambda row: row, lambda row, count=COUNT: row, _Counts().process, _Scale().process)
+        return [_Counts(), _Scale(), *(core.CallableWrapperDoFn(fn) for fn in wrapped)]
+
+    plain = [userstate.get_dofn_specs(dofn) for dofn in instances()]
+
+    build_quickly()
+
+    for _ in range(2):
+        assert [userstate.get_dofn_specs(dofn) for dofn in instances()] == plain
+    assert ({COUNT.state_spec}, {LATER.timer_spec}) in plain
+    assert (set(), set()) in plain
+
+
+def test_tfx_packs_itself_for_remote_workers_and_not_for_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dependency_utils, "build_ephemeral_package", lambda: "/packed")
+    build_quickly()
+    assert dependency_utils.make_beam_dependency_flags(list(BEAM_ARGS)) == list(BEAM_ARGS)
+    remote = ["--runner=FlinkRunner"]
+    assert dependency_utils.make_beam_dependency_flags(remote) == [*remote, "--extra_package=/packed"]
 
 
 def test_a_view_of_options_reads_the_flags_as_beam_does_for_every_class_of_options() -> None:

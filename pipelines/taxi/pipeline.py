@@ -17,11 +17,12 @@ from components.example_gen import PartitionExampleGen
 from components.model_gate import ModelGate
 from components.pusher import ReleasePusher
 from pipelines.taxi import policy
+from waybill.launch.beam import IN_PROCESS
 from waybill.records.places import Places
 from waybill.records.run_spec import Partition, RunSpec
 
 # Pinned: Beam's DirectRunner hands pipelines to a runner that it downloads, if it can, and several processes are no faster.
-BEAM_ARGS = ("--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner", "--direct_running_mode=in_memory")
+BEAM_ARGS = (f"--runner={IN_PROCESS}", "--direct_running_mode=in_memory")
 
 
 def create_pipeline(run_spec: RunSpec, *, partition: Partition, places: Places) -> Pipeline:

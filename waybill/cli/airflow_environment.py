@@ -14,10 +14,13 @@ from waybill.records.settings import PROJECT, Settings
 USER = "admin"
 MARK = "_WAYBILL_SERVICE"  # names the service that a process belongs to, whoever started it; no setting, so it begins otherwise
 _FOREIGN = ("AIRFLOW", "_AIRFLOW", "PYTHON", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "LD_PRELOAD", "SPT_", "WAYBILL_", MARK)
+DAGS = PROJECT / "dags"
 _LOOPBACK = "127.0.0.1,localhost"
 
 
-def airflow_environment(settings: Settings, home: pathlib.Path, port: int, mark: str, environ: Mapping[str, str]) -> dict[str, str]:
+def airflow_environment(
+    settings: Settings, home: pathlib.Path, port: int, mark: str, environ: Mapping[str, str], dags: pathlib.Path = DAGS
+) -> dict[str, str]:
     """Everything that Airflow's processes find in their environment.
 
     Args:
@@ -27,9 +30,10 @@ def airflow_environment(settings: Settings, home: pathlib.Path, port: int, mark:
       mark: Name of this service; inherited by every process that any of its processes starts.
       environ: The environment of the caller, of which everything is kept (nodes may need credentials or a proxy) but what would lead
         Airflow or its Python astray.
+      dags: Folder of DAG files.
     """
     direct = {name: ",".join(filter(None, (environ.get(name), _LOOPBACK))) for name in ("no_proxy", "NO_PROXY")}
-    configuration = {f"AIRFLOW__{section}__{key}".upper(): value for (section, key), value in _configuration(home, port).items()}
+    configuration = {f"AIRFLOW__{section}__{key}".upper(): value for (section, key), value in _configuration(home, port, dags).items()}
     return {
         **host_environment(settings, mark, environ),
         **direct,
@@ -69,10 +73,10 @@ def _waybill(settings: Settings) -> dict[str, str]:
     }
 
 
-def _configuration(home: pathlib.Path, port: int) -> dict[tuple[str, str], str]:
+def _configuration(home: pathlib.Path, port: int, dags: pathlib.Path) -> dict[tuple[str, str], str]:
     password(home)
     return {
-        ("core", "dags_folder"): str(PROJECT / "dags"),
+        ("core", "dags_folder"): str(dags),
         ("core", "load_examples"): "False",
         ("core", "executor"): "LocalExecutor",
         ("core", "parallelism"): str(max(4, os.cpu_count() or 1)),  # most tasks wait for their node's process; the nodes use the cores

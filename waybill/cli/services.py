@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import fcntl
 import os
+import pathlib
 import secrets
 import socket
 import subprocess
@@ -17,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from waybill.cli import host_status, marked
 from waybill.cli.airflow_client import AirflowClient
-from waybill.cli.airflow_environment import MARK, USER, airflow_environment, host_environment, password
+from waybill.cli.airflow_environment import DAGS, MARK, USER, airflow_environment, host_environment, password
 from waybill.cli.service_record import Record
 from waybill.records.settings import PROJECT, Settings
 
@@ -43,11 +44,13 @@ class AirflowService:
     Args:
       settings: The installation.
       say: Takes a line for whoever watches.
+      dags: Folder of DAG files.
     """
 
-    def __init__(self, settings: Settings, say: Callable[[str], None] = print):
+    def __init__(self, settings: Settings, say: Callable[[str], None] = print, dags: pathlib.Path = DAGS):
         self._settings = settings
         self._say = say
+        self._dags = dags
         self.home = settings.home / "airflow"
         self._file = self.home / "service.json"
 
@@ -70,7 +73,7 @@ class AirflowService:
             self._end(before)
             record = Record(secrets.token_hex(16), _free_port(before.port if before else _PORT))
             record.write(self._file)  # before the first process, so that none is ever without a record
-            environment = airflow_environment(self._settings, self.home, record.port, record.mark, os.environ)
+            environment = airflow_environment(self._settings, self.home, record.port, record.mark, os.environ, self._dags)
             try:
                 host = self._spawn_host(record.mark)  # first, because it takes longest
                 self._migrate(environment)

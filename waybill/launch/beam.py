@@ -1,4 +1,4 @@
-"""Beam's pipelines, built without asking Python the same questions thousands of times.
+"""Beam's pipelines, built without asking Python the same questions thousands of times and without packing what nobody unpacks.
 
 A small Transform is a graph of two thousand Beam transforms, and building it takes longer than running it. A third of that time goes to
 two questions with few different answers: which parameters a method has, and how Beam's flags read in the eyes of one class of options.
@@ -16,20 +16,42 @@ from typing import Any
 
 from waybill.launch.replaced import replace
 
+# The runner that works in this process; the name of Beam's direct runner means another engine where it can download one.
+IN_PROCESS = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 Parameters = tuple[list[str], list[Any]]
 
 
 def build_quickly() -> None:
-    """Replaces the two functions; imports Beam, and does nothing the second time.
+    """Replaces the functions; imports Beam, and does nothing the second time.
 
     Raises:
-      UnknownSource: if this is another version of Beam than the locked one.
+      UnknownSource: if Beam or TFX are of another version than the locked one.
     """
+    import objsize
     from apache_beam.options import pipeline_options
-    from apache_beam.transforms import core
+    from apache_beam.transforms import core, userstate
+    from tfx.utils import dependency_utils
 
+    # Beam asks it how large a side input is; looking through the globals of thousands of modules first is most of the answer's cost.
+    objsize.default_settings = objsize.ObjSizeSettings(exclude_modules_globals=False)
+    replace(dependency_utils, "make_beam_dependency_flags", "d98e76d51160f25d", _packed_for_others)
     replace(core, "get_function_args_defaults", "5e41a60ff81fe8ca", _remembered)
+    replace(userstate, "get_dofn_specs", "eeb36145d3115aa0", _asked_once_per_class)
     replace(pipeline_options.PipelineOptions, "view_as", "3fd63693be9c56f3", _viewed(pipeline_options.PipelineOptions))
+
+
+def _packed_for_others(original: Callable[[list[str]], list[str]]) -> Callable[[list[str]], list[str]]:
+    """Spares this very process the package of TFX that remote workers need.
+
+    TFX copies itself into a temporary folder, builds a source distribution there and leaves both behind: a second, and 40 MB of disk, for
+    each node that uses Beam.
+    """
+
+    def make_beam_dependency_flags(beam_pipeline_args: list[str]) -> list[str]:
+        in_process = f"--runner={IN_PROCESS}" in beam_pipeline_args
+        return list(beam_pipeline_args) if in_process else original(beam_pipeline_args)
+
+    return make_beam_dependency_flags
 
 
 def _remembered(original: Callable[[Any], Parameters]) -> Callable[[Any], Parameters]:
@@ -48,6 +70,31 @@ def _remembered(original: Callable[[Any], Parameters]) -> Callable[[Any], Parame
         return list(args), list(defaults)
 
     return get_function_args_defaults
+
+
+def _asked_once_per_class(original: Callable[[Any], tuple[set[Any], set[Any]]]) -> Callable[[Any], tuple[set[Any], set[Any]]]:
+    """Knows which classes of DoFn have no method that takes state or timers; an instance may still bring such a function along."""
+    from apache_beam.transforms.core import _DoFnParam
+
+    stateless: weakref.WeakKeyDictionary[type, tuple[str, ...]] = weakref.WeakKeyDictionary()
+
+    def get_dofn_specs(dofn: Any) -> tuple[set[Any], set[Any]]:
+        own = stateless.get(type(dofn))
+        if own is not None and not _brings_methods(dofn, own, _DoFnParam):
+            return set(), set()
+        found = original(dofn)
+        if not any(found):
+            stateless[type(dofn)] = tuple(name for name in dir(dofn) if name.startswith("_inspect_"))
+        return found
+
+    return get_dofn_specs
+
+
+def _brings_methods(dofn: Any, inspected: tuple[str, ...], parameter: type) -> bool:
+    """Whether an instance has methods, or parameters of methods, that its class has not."""
+    if any(isinstance(value, types.MethodType) for value in vars(dofn).values()):
+        return True
+    return any(isinstance(default, parameter) for name in inspected for default in getattr(dofn, name)()[1])
 
 
 def _viewed(base: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

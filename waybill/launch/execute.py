@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import time
 import traceback
@@ -20,7 +21,7 @@ from waybill.launch.repair import CAUSE
 from waybill.launch.work import Work
 from waybill.records.errors import Refusal
 from waybill.records.graph import Graph
-from waybill.records.node import NodeResult, Outcome
+from waybill.records.node import EXECUTOR_SECONDS, NodeResult, Outcome
 from waybill.records.settings import PROJECT, Settings
 from waybill.store import reads
 from waybill.store.connection import Store
@@ -84,8 +85,10 @@ class _Execution:
         resolved = self._resolve()
         pin(self._compiled.node, resolved)
         earlier = reusable(self._earlier(), {key: [a.id for a in found] for key, found in resolved.items()})
-        NodeLauncher(self._compiled, self._connection, stamps, earlier, self._todo.attempt).launch()
-        return self._result(self._finished(resolved), "done")
+        launcher = NodeLauncher(self._compiled, self._connection, stamps, earlier, self._todo.attempt)
+        launcher.launch()
+        result = self._result(self._finished(resolved), "done")
+        return dataclasses.replace(result, extra={EXECUTOR_SECONDS: round(launcher.executor_seconds, 3)})
 
     def _resolve(self) -> dict[str, list[ArtifactRow]]:
         """Resolves the inputs first, so that a failure leaves an execution that says why, and no chain with holes."""

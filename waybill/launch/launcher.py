@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import pathlib
 import sys
+import time
 import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -54,6 +55,9 @@ class NodeLauncher(launcher.Launcher):
       stamps: Custom properties for every output artifact; the digest is added to them.
       earlier: Id of the unfinished execution to continue, or None to register a new one.
       attempt: Number of the attempt, recorded on the execution.
+
+    Attributes:
+      executor_seconds: Wall time of the executor, once it has run.
     """
 
     def __init__(self, compiled: CompiledNode, connection: Any, stamps: Mapping[str, str | int], earlier: int | None, attempt: int):
@@ -67,6 +71,15 @@ class NodeLauncher(launcher.Launcher):
         self._stamps = stamps
         self._earlier = earlier
         self._attempt = attempt
+        self.executor_seconds = 0.0
+
+    def _run_executor(self, execution_info):  # type: ignore[no-untyped-def]
+        """Notes how much of the launch was the executor's own work."""
+        started = time.monotonic()
+        try:
+            return super()._run_executor(execution_info)
+        finally:
+            self.executor_seconds = time.monotonic() - started
 
     def _register_or_reuse_execution(self, metadata_handle, contexts, input_artifacts=None, exec_properties=None):  # type: ignore[no-untyped-def]
         """Continues the earlier execution, wiped of its old error, or registers a new one."""

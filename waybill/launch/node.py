@@ -150,4 +150,6 @@ class _Attempt:
         if verdict is None:
             return dataclasses.replace(result, outcome=Outcome.UNRESOLVED, message=f"gate {self._node.id} finished without a verdict")
         outcome = Outcome.BLOCKED if verdict.decision is Decision.BLOCKED else result.outcome
-        return dataclasses.replace(result, outcome=outcome, message=verdict.summary(), extra={"verdict": verdict.decision.value})
+        return dataclasses.replace(
+            result, outcome=outcome, message=verdict.summary(), extra={**result.extra, "verdict": verdict.decision.value}
+        )

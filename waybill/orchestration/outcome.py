@@ -6,7 +6,7 @@ from typing import Any
 
 from airflow.sdk import RetryDecision, RetryPolicy
 
-from waybill.records.node import NodeResult
+from waybill.records.node import EXECUTOR_SECONDS, NodeResult
 
 
 class NodeEnded(SystemExit):
@@ -46,7 +46,8 @@ def conclude(result: NodeResult, log: Any) -> dict[str, Any]:
       NodeFailed: if another attempt may end well.
     """
     tell = log.info if result.successful else log.error
-    tell("%s: %s after %.1f s", result.node, result.outcome.value, result.seconds)
+    worked = f", of which its executor worked {result.extra[EXECUTOR_SECONDS]} s" if EXECUTOR_SECONDS in result.extra else ""
+    tell("%s: %s after %.1f s%s", result.node, result.outcome.value, result.seconds, worked)
     for line in result.message.splitlines():
         tell("%s", line)
     for key, references in result.outputs.items():

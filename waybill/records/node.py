@@ -11,6 +11,7 @@ from typing import Any
 from waybill.records.errors import RecordError
 
 RUN_SPEC = "run_spec"  # the first task of every run: it freezes the run's spec
+EXECUTOR_SECONDS = "executor_seconds"  # in a result's extra: how much of the node was its executor's own work
 _MARK = "waybill_node_result"
 
 

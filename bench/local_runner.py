@@ -1,0 +1,55 @@
+"""The taxi pipeline on one quarter -> a run of TFX's own LocalDagRunner, in one process from its start to its end.
+
+    python bench/local_runner.py FOLDER
+
+The pipeline is ours, stop by stop, except that the baseline is TFX's latest blessed model, since ours needs Waybill's launcher.
+"""
+
+from __future__ import annotations
+
+import logging
+import pathlib
+import sys
+from typing import Any
+
+from bench.quarter import START, land, spec_of
+from waybill.launch.process import prepare
+from waybill.records.places import Places
+from waybill.records.settings import PROJECT
+
+
+def latest_blessed(**_: object) -> Any:
+    """TFX's own resolver in the place of ours."""
+    from tfx.dsl.components.common import resolver
+    from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import LatestBlessedModelStrategy
+    from tfx.types import Channel, standard_artifacts
+
+    return resolver.Resolver(
+        strategy_class=LatestBlessedModelStrategy,
+        model=Channel(type=standard_artifacts.Model),
+        model_blessing=Channel(type=standard_artifacts.ModelBlessing),
+    )
+
+
+def main() -> None:
+    """Lands the quarter and runs the pipeline."""
+    prepare(logging.ERROR)
+    from tfx.orchestration import metadata
+    from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+
+    from pipelines.taxi import pipeline
+
+    folder = pathlib.Path(sys.argv[1])
+    partition = land(folder / "landing", START)
+    pipeline.interval_baseline = latest_blessed
+    places = Places(root=str(folder / "artifacts"), schema_file=str(PROJECT / "schemas/taxi.pbtxt"), serving=str(folder / "serving"))
+    made = pipeline.create_pipeline(spec_of(partition), partition=partition, places=places)
+    made.metadata_connection_config = metadata.sqlite_metadata_connection_config(str(folder / "mlmd.sqlite"))
+    LocalDagRunner().run(made)
+    released = [path.name for path in (folder / "serving").iterdir() if path.name.isdigit()]
+    if len(released) != 1:
+        raise SystemExit(f"released {released}; what does not end with a release is not compared")
+
+
+if __name__ == "__main__":
+    main()
