@@ -70,7 +70,7 @@ down: ## stops what `make up` started
 
 bench: ## measures, side by side with what one would use instead
 	$(SETUP) tools tfx airflow
-	@for file in bench/*.py; do [ -e "$$file" ] || continue; echo "bench: $$file"; .venv/bin/python "$$file" || exit 1; done
+	@.venv/bin/python -m bench
 
 clean: ## stops Airflow and removes environments and caches; var/ with your data and models stays
 	@if [ -x .venv/bin/waybill ]; then .venv/bin/waybill down || true; fi

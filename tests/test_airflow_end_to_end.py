@@ -79,7 +79,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
         client = service.client()
         client.wait_for_dag("taxi")
         client.pause("taxi", paused=False)
-        with Killer(service._settings) as killer:
+        with Killer(service.settings) as killer:
             wait(lambda: sum(r["state"] in ("success", "failed") for r in client.runs("taxi")) == 2, "both quarters to end")
         in_tfx({**environ, "WAYBILL_HOME": str(undisturbed)}, "-m", "waybill.cli.main", "run", "taxi", "--interval", GOOD)
         yield Story(service, client, killer.killed, home, undisturbed)
@@ -155,7 +155,7 @@ def wait(condition: Callable[[], bool], what: str) -> None:
 
 
 def releases(story: Story) -> list[str]:
-    base = story.service._settings.serving / "taxi"
+    base = story.service.settings.serving / "taxi"
     return sorted(p.name for p in base.iterdir() if p.name.isdigit())
 
 
@@ -237,7 +237,7 @@ def test_a_second_up_starts_only_the_host_that_had_ended(story: Story) -> None:
     after = story.service.start()
     assert after.processes["host"] != os_host
     assert {k: v for k, v in after.processes.items() if k != "host"} == {k: v for k, v in before.processes.items() if k != "host"}
-    assert host_status.ask(story.service._settings)["pid"] == after.processes["host"][0]
+    assert host_status.ask(story.service.settings)["pid"] == after.processes["host"][0]
 
 
 def by_id(story: Story, run_id: str) -> dict[str, Any]:

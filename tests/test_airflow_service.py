@@ -81,7 +81,7 @@ def test_a_component_that_ends_while_starting_is_named_with_the_end_of_its_log(
 
 def test_a_second_start_at_the_same_time_says_so(service: AirflowService) -> None:
     with service._alone(), pytest.raises(AlreadyRunning, match="another process"):
-        AirflowService(service._settings).start()
+        AirflowService(service.settings).start()
 
 
 def test_a_start_after_a_crash_ends_what_the_crash_left(service: AirflowService, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,10 +45,14 @@ class AirflowService:
       settings: The installation.
       say: Takes a line for whoever watches.
       dags: Folder of DAG files.
+
+    Attributes:
+      settings: The installation.
+      home: Where Airflow keeps everything.
     """
 
     def __init__(self, settings: Settings, say: Callable[[str], None] = print, dags: pathlib.Path = DAGS):
-        self._settings = settings
+        self.settings = settings
         self._say = say
         self._dags = dags
         self.home = settings.home / "airflow"
@@ -73,7 +77,7 @@ class AirflowService:
             self._end(before)
             record = Record(secrets.token_hex(16), _free_port(before.port if before else _PORT))
             record.write(self._file)  # before the first process, so that none is ever without a record
-            environment = airflow_environment(self._settings, self.home, record.port, record.mark, os.environ, self._dags)
+            environment = airflow_environment(self.settings, self.home, record.port, record.mark, os.environ, self._dags)
             try:
                 host = self._spawn_host(record.mark)  # first, because it takes longest
                 self._migrate(environment)
@@ -150,12 +154,12 @@ class AirflowService:
         return record
 
     def _spawn_host(self, mark: str) -> tuple[int, str]:
-        environment = host_environment(self._settings, mark, os.environ)
-        return self._spawn(HOST, [str(self._settings.tfx_python), "-m", "waybill.cli.main", "host"], environment)
+        environment = host_environment(self.settings, mark, os.environ)
+        return self._spawn(HOST, [str(self.settings.tfx_python), "-m", "waybill.cli.main", "host"], environment)
 
     def _host_answers(self) -> bool:
         try:
-            return bool(host_status.ask(self._settings))
+            return bool(host_status.ask(self.settings))
         except host_status.HostSilent:
             return False
 

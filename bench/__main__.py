@@ -1,0 +1,49 @@
+"""`make bench`: everything that is measured, side by side in one run -> bench/RESULTS.md and bench/results.json.
+
+Ends with status 1 when a figure is not what it must be.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+from bench import depth, report, runs, starts
+from waybill.cli import host
+from waybill.records.settings import PROJECT
+
+
+def main() -> int:
+    """Measures, writes the results and judges them."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each kind (default %(default)s; a round takes some four minutes)")
+    args = parser.parse_args()
+    found = runs.measure(args.rounds, say)
+    parsed = starts.dag_parse(say)
+    with tempfile.TemporaryDirectory(prefix="waybill-bench-") as folder:
+        started = starts.node_start(pathlib.Path(folder), say)
+    # Last, because from here on this process has TFX imported, and the others would share the machine with it.
+    host.import_everything()
+    logging.getLogger().setLevel(logging.ERROR)
+    with tempfile.TemporaryDirectory(prefix="waybill-bench-") as folder:
+        deep = depth.measure(pathlib.Path(folder), say)
+    judged = report.figures(found, started, parsed, deep)
+    report.write(judged, found, deep)
+    for figure in judged:
+        say(f"{figure.figure:<66} {figure.value:6.3f}  must {figure.must:<5} aim {figure.aim:<5} {figure.state}")
+    say("ingestion, beside CsvExampleGen:")
+    subprocess.run([sys.executable, str(PROJECT / "bench" / "ingest.py")], cwd=PROJECT, check=True)
+    return int(any(figure.value > figure.must for figure in judged))
+
+
+def say(line: str) -> None:
+    """A line for whoever watches."""
+    print(f"bench: {line}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,156 @@
+"""Measured runs -> figures with what each must and should be, a table with ratios, a small picture."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import statistics
+from collections.abc import Mapping, Sequence
+
+from bench.runs import COLD, EMPTY, LOCAL, WARM, Run
+
+FOLDER = pathlib.Path(__file__).parent
+_CHAIN = (
+    "schema_gen", "example_gen", "statistics_gen", "example_validator", "data_gate", "transform", "trainer", "baseline", "evaluator",
+    "model_gate", "pusher",
+)  # fmt: skip
+_WIDTH, _BAR, _STEP = 620, 22, 34
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """One figure that is judged.
+
+    Attributes:
+      figure: What it is.
+      value: What was measured.
+      must: What it may be at most; more is a failure.
+      aim: What it should be at most.
+    """
+
+    figure: str
+    value: float
+    must: float
+    aim: float
+
+    @property
+    def state(self) -> str:
+        """How it compares."""
+        return "missed" if self.value > self.must else "met" if self.value > self.aim else "better than the aim"
+
+
+def median(runs: Sequence[Run]) -> float:
+    """Median seconds."""
+    return statistics.median(run.seconds for run in runs)
+
+
+def critical_path(runs: Sequence[Run]) -> float:
+    """Median of the sums of the executors' seconds: with one span in the window all nodes are one chain.
+
+    Raises:
+      ValueError: if a node did not say how long its executor worked; a sum without it would flatter everything it is compared with.
+    """
+    for run in runs:
+        if missing := sorted(set(_CHAIN) - {"baseline"} - set(run.executors)):
+            raise ValueError(f"no executor's seconds of {', '.join(missing)}; only a Resolver, baseline, has no executor")
+    return statistics.median(sum(run.executors.values()) for run in runs)
+
+
+def figures(runs: Mapping[str, Sequence[Run]], node_start: float, dag_parse: float, depth: Mapping[int, float]) -> list[Figure]:
+    """Everything that is judged."""
+    shallow, *_, deep = sorted(depth)
+    return [
+        Figure("warm Airflow run / LocalDagRunner process", median(runs[WARM]) / median(runs[LOCAL]), 0.75, 0.5),
+        Figure(
+            "(warm Airflow run - empty DAG) / critical path of executor work",
+            (median(runs[WARM]) - median(runs[EMPTY])) / critical_path(runs[WARM]),
+            1.25,
+            1.1,
+        ),
+        Figure("node start, warm, p50, in seconds", node_start, 0.3, 0.15),
+        Figure("DAG parse over bare import, in seconds", dag_parse, 0.1, 0.05),
+        Figure(f"node launch at {deep:,} runs of history / at {shallow:,}", depth[deep] / depth[shallow], 1.2, 1.05),
+    ]
+
+
+def write(found: Sequence[Figure], runs: Mapping[str, Sequence[Run]], depth: Mapping[int, float]) -> None:
+    """Writes results.json, RESULTS.md and the picture beside this file."""
+    values = [{**dataclasses.asdict(figure), "value": round(figure.value, 3)} for figure in found]
+    (FOLDER / "results.json").write_text(json.dumps(values, indent=1) + "\n")
+    (FOLDER / "runs.svg").write_text(picture(runs))
+    (FOLDER / "RESULTS.md").write_text("\n".join(_page(found, runs, depth)) + "\n")
+
+
+def _page(found: Sequence[Figure], runs: Mapping[str, Sequence[Run]], depth: Mapping[int, float]) -> list[str]:
+    local, starting = median(runs[LOCAL]), statistics.median(run.starting for run in runs[WARM])
+    importing = statistics.median(run.importing for run in runs[WARM])
+    rounds = len(runs[WARM])
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("tfx", "tensorflow", "apache-beam"))
+    machine = f"{os.cpu_count()} cores, {_memory()} GiB, Python {platform.python_version()}"
+    return [
+        "# Results of `make bench`",
+        "",
+        f"{dt.datetime.now(dt.timezone.utc):%Y-%m-%d}, {machine}, {versions}.",
+        f"Medians of {rounds}, the runs in turns, each in a home of its own with nothing made before. Read ratios, not seconds.",
+        "",
+        "| figure | value | must | aim | |",
+        "|---|---|---|---|---|",
+        *(f"| {f.figure} | {f.value:.3f} | {f.must} | {f.aim} | {f.state} |" for f in found),
+        "",
+        "![One quarter, run by each](runs.svg)",
+        "",
+        "| one quarter of taxi trips, 884 rows | median | of all runs | to LocalDagRunner |",
+        "|---|---|---|---|",
+        *(f"| {name} | {median(of):.1f} s | {_all(of)} | {median(of) / local:.2f} |" for name, of in runs.items()),
+        f"| executors' work on the critical path | {critical_path(runs[WARM]):.1f} s | | {critical_path(runs[WARM]) / local:.2f} |",
+        "",
+        f"Before a warm run the services took {starting:.1f} s to start, once for all runs; in that time the host imported TFX for",
+        f"{importing:.1f} s. LocalDagRunner's process imports it for each run, and that is in its figure.",
+        "",
+        "| node (forked, executor alone) | " + " | ".join(_CHAIN) + " |",
+        "|---" * (len(_CHAIN) + 1) + "|",
+        "| median seconds | " + " | ".join(_executor(runs[WARM], node) for node in _CHAIN) + " |",
+        "",
+        "| earlier runs in the store | launch of data_gate and baseline, without their work |",
+        "|---|---|",
+        *(f"| {runs_before:,} | {seconds:.3f} s |" for runs_before, seconds in sorted(depth.items())),
+    ]
+
+
+def picture(runs: Mapping[str, Sequence[Run]]) -> str:
+    """A bar for each way to run the quarter, as SVG."""
+    bars = {**{name: median(of) for name, of in runs.items()}, "executors' work": critical_path(runs[WARM])}
+    longest = max(bars.values())
+    height = _STEP * len(bars) + 10
+    lines = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height}" font-family="sans-serif" font-size="13">',
+        f'<rect width="{_WIDTH}" height="{height}" fill="#ffffff"/>',
+    ]
+    colours = {LOCAL: "#9aa5b1", WARM: "#1f7a4d", COLD: "#c98a1b", EMPTY: "#cbd2d9"}
+    for number, (name, seconds) in enumerate(bars.items()):
+        top, width = 8 + number * _STEP, round(seconds / longest * (_WIDTH - 250))
+        text = top + 16
+        lines += [
+            f'<text x="8" y="{text}" fill="#1f2933">{name}</text>',
+            f'<rect x="180" y="{top}" width="{width}" height="{_BAR}" rx="3" fill="{colours.get(name, "#3e6fa3")}"/>',
+            f'<text x="{188 + width}" y="{text}" fill="#1f2933">{seconds:.1f} s</text>',
+        ]
+    return "\n".join([*lines, "</svg>"]) + "\n"
+
+
+def _executor(runs: Sequence[Run], node: str) -> str:
+    seconds = [run.executors[node] for run in runs if node in run.executors]
+    return f"{statistics.median(seconds):.2f}" if seconds else "none"
+
+
+def _all(runs: Sequence[Run]) -> str:
+    return ", ".join(f"{run.seconds:.1f}" for run in runs)
+
+
+def _memory() -> int:
+    return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30)
