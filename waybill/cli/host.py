@@ -21,6 +21,14 @@ from waybill.records import settings as places
 from waybill.records.settings import PROJECT, Settings
 
 _OURS = ("waybill", "components", "pipelines")
+# What libraries import when they are first used, so that each child would do it anew; setuptools alone, of which TFX asks whether it is
+# there, is 0.1 s.
+_LAZY = (
+    "apache_beam.typehints.intrinsic_one_ops", "configparser", "google_crc32c", "grpc._server", "grpc._utilities", "pyarrow.pandas_compat",
+    "setuptools", "sqlalchemy.dialects.postgresql.psycopg", "sqlalchemy.dialects.sqlite", "tensorboard.plugins.projector",
+    "tensorboard.summary", "tensorflow.python.data.ops.cache_op", "tensorflow.python.data.ops.flat_map_op", "tf_keras.src.callbacks_v1",
+    "tf_keras.src.engine.base_layer_v1", "tfx.extensions", "waybill.gates.eval_config",
+)  # fmt: skip
 
 
 def host(args: argparse.Namespace) -> int:
@@ -66,6 +74,8 @@ def import_everything() -> float:
     from waybill.launch.execute import adapt_libraries
 
     adapt_libraries()
+    for name in _LAZY:
+        importlib.import_module(name)
     for name in load.names():
         load.create_pipeline_of(name)
         package = importlib.import_module(f"pipelines.{name}")
