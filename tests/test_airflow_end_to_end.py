@@ -196,6 +196,7 @@ def test_a_spoilt_quarter_stops_red_at_its_gate_without_retries_and_says_why(sto
     assert "Barter" in told
     assert "Traceback" not in told
     assert "task_runner.py" not in told
+    assert len(told.splitlines()) < 100, "what a person wants to read is not buried"
 
 
 def test_a_manual_run_that_names_no_interval_is_refused_clearly(story: Story) -> None:
