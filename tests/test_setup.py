@@ -337,7 +337,7 @@ def test_make_without_a_supported_python_says_how_to_name_one() -> None:
 
 
 @pytest.mark.parametrize(
-    "tfx, airflow, words", [(0, 0, "all passed"), (1, 0, "FAILED in .venv .venv\n"), (0, 5, "FAILED in .venv-airflow\n")]
+    "tfx, airflow, words", [(0, 0, "all passed"), (1, 0, "FAILED in .venv .venv .venv\n"), (0, 5, "FAILED in .venv-airflow\n")]
 )
 def test_make_test_runs_both_environments_and_each_counts(tmp_path: pathlib.Path, tfx: int, airflow: int, words: str) -> None:
     (tmp_path / "Makefile").write_bytes((PROJECT / "Makefile").read_bytes())

@@ -74,7 +74,8 @@ class WarmCommand:
         """Sends the request with the log's descriptor and returns the host's word that the process runs."""
         try:
             sent = socket.send_fds(self._connection, [request], [log])
-            self._connection.sendall(request[sent:])
+            if sent < len(request):  # to send nothing to a host that has refused already would be an error of its own
+                self._connection.sendall(request[sent:])
             answer = wire.receive(self._connection, self._decoder)
             if answer is None or answer.get("is") != "started":
                 raise NoHost(str(answer["why"]) if answer else "it hung up")
