@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import pathlib
 import re
 import types
 
 import apache_beam as beam
 import objsize
 import pytest
+import tensorflow as tf
+import trained_taxi
 from apache_beam.options import pipeline_options
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.transforms import core, userstate
+from tensorflow_transform import impl_helper
 from tfx.utils import dependency_utils
 
 from pipelines.taxi.pipeline import BEAM_ARGS
@@ -25,6 +29,7 @@ def as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
         (core, "get_function_args_defaults"),
         (PipelineOptions, "view_as"),
         (userstate, "get_dofn_specs"),
+        (impl_helper, "trace_preprocessing_function"),
         (dependency_utils, "make_beam_dependency_flags"),
     )
     monkeypatch.setattr(objsize, "default_settings", objsize.ObjSizeSettings())
@@ -92,6 +97,28 @@ def test_tfx_packs_itself_for_remote_workers_and_not_for_this_process(monkeypatc
     assert dependency_utils.make_beam_dependency_flags(list(BEAM_ARGS)) == list(BEAM_ARGS)
     remote = ["--runner=FlinkRunner"]
     assert dependency_utils.make_beam_dependency_flags(remote) == [*remote, "--extra_package=/packed"]
+
+
+def test_what_is_learned_and_transformed_is_the_same(tmp_path: pathlib.Path) -> None:
+    plain = trained_taxi.trained()
+    build_quickly()
+
+    graph, transformed = trained_taxi.transform(tmp_path, plain.examples, plain.root / "schema")
+
+    assert vocabularies(pathlib.Path(graph.uri)) == vocabularies(plain.transform)
+    assert [rows(artifact.uri) for artifact in transformed] == [rows(artifact.uri) for artifact in plain.transformed]
+
+
+def vocabularies(graph: pathlib.Path) -> dict[str, bytes]:
+    found = {path.name: path.read_bytes() for path in graph.rglob("assets/*")}
+    assert found, "transform wrote no vocabulary"
+    return found
+
+
+def rows(folder: str) -> list[str]:
+    """Rows of an artifact of examples as text; TFT writes features and rows in an order that differs from run to run."""
+    files = [str(path) for path in sorted(pathlib.Path(folder).glob("Split-*/*"))]
+    return sorted(str(tf.train.Example.FromString(raw)) for raw in tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator())
 
 
 def test_a_view_of_options_reads_the_flags_as_beam_does_for_every_class_of_options() -> None:

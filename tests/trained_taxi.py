@@ -8,7 +8,7 @@ import functools
 import pathlib
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import taxi_data
 import tensorflow as tf
@@ -84,14 +84,26 @@ def trained() -> Trained:
     (root / "schema").mkdir()
     shutil.copy(PROJECT / "schemas/taxi.pbtxt", root / "schema/schema.pbtxt")
     examples = tuple(_ingest(root, schema, label) for label in ("2013-01-01", "2013-04-01"))
-    graph = standard_artifacts.TransformGraph()
-    graph.uri = str(root / "graph")
-    transformed = tuple(_artifact(root / f"transformed-{number}") for number in range(len(examples)))
-    context = base_beam_executor.BaseBeamExecutor.Context(beam_pipeline_args=list(BEAM_ARGS), tmp_dir=f"{root}/tmp/", unique_id="1")
+    graph, transformed = transform(root, examples, root / "schema")
+    output, folders = tft.TFTransformOutput(graph.uri), (root / "model", root / "run")
+    files = ([f"{e.uri}/Split-{split}/*" for e in transformed] for split in ("train", "eval"))
+    keras = model.train(output, *files, TRAINING, str(folders[1]))
+    signatures.save(keras, output, str(folders[0]))
+    return Trained(root, examples, root / "graph", transformed, keras, *folders)
+
+
+def transform(
+    folder: pathlib.Path, examples: Sequence[standard_artifacts.Examples], schema_folder: pathlib.Path
+) -> tuple[standard_artifacts.TransformGraph, tuple[standard_artifacts.Examples, ...]]:
+    """What the pipeline's Transform makes of examples: the graph, and transformed examples, one artifact per span."""
+    schema, graph = standard_artifacts.Schema(), standard_artifacts.TransformGraph()
+    schema.uri, graph.uri = str(schema_folder), str(folder / "graph")
+    made = tuple(_artifact(folder / f"transformed-{number}") for number in range(len(examples)))
+    context = base_beam_executor.BaseBeamExecutor.Context(beam_pipeline_args=list(BEAM_ARGS), tmp_dir=f"{folder}/tmp/", unique_id="1")
     splits = transform_pb2.SplitsConfig(analyze=["train"], transform=["train", "eval"])
     TransformExecutor(context).Do(
         {"examples": list(examples), "schema": [schema]},
-        {"transform_graph": [graph], "transformed_examples": list(transformed)},
+        {"transform_graph": [graph], "transformed_examples": list(made)},
         {
             "preprocessing_fn": "pipelines.taxi.features.preprocessing_fn",
             "module_file": None,
@@ -101,11 +113,7 @@ def trained() -> Trained:
             "disable_statistics": 1,
         },
     )
-    output, folders = tft.TFTransformOutput(graph.uri), (root / "model", root / "run")
-    files = ([f"{e.uri}/Split-{split}/*" for e in transformed] for split in ("train", "eval"))
-    keras = model.train(output, *files, TRAINING, str(folders[1]))
-    signatures.save(keras, output, str(folders[0]))
-    return Trained(root, examples, root / "graph", transformed, keras, *folders)
+    return graph, made
 
 
 def example(**columns: float | int | str) -> bytes:

@@ -38,7 +38,8 @@ def save(model: tf_keras.Model, transform_output: tft.TFTransformOutput, folder:
     requested = {name: column for name, column in servable.spec.items() if name in used}
     signatures = {"serving_default": _serving(servable, requested), "raw": _raw(servable, requested)}
     signatures["transform_features"] = _transform_features(servable)
-    tf.saved_model.save(servable, folder, signatures)
+    # Nobody learns through a released model, so no gradients are traced to be saved.
+    tf.saved_model.save(servable, folder, signatures, tf.saved_model.SaveOptions(experimental_custom_gradients=False))
 
 
 class _Servable(tf.Module):

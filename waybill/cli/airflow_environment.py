@@ -95,7 +95,7 @@ def _configuration(home: pathlib.Path, port: int, dags: pathlib.Path) -> dict[tu
         ("logging", "base_log_folder"): str(home / "logs"),
         ("logging", "dag_processor_child_process_log_directory"): str(home / "logs" / "dag_processor"),
         # By default the scheduler sleeps a second whenever it found nothing to do, and every stop of a chain pays for it.
-        ("scheduler", "scheduler_idle_sleep_time"): "0.25",
+        ("scheduler", "scheduler_idle_sleep_time"): "0.1",
         ("scheduler", "enable_health_check"): "False",  # it would listen on all interfaces; the API server tells the same
         # A task whose machine went down under it is found, and retried, after a minute instead of five.
         ("scheduler", "task_instance_heartbeat_timeout"): "60",

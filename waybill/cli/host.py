@@ -9,17 +9,19 @@ import importlib
 import json
 import logging
 import os
+import pathlib
 import pkgutil
 import time
 from collections.abc import Callable
 
 from waybill.cli import host_status, load, nodes
 from waybill.launch.host import Host, HostError, again
-from waybill.launch.process import prepare
+from waybill.launch.process import find_thread_pools, prepare
 from waybill.records import digest, wire
 from waybill.records import settings as places
 from waybill.records.settings import PROJECT, Settings
 
+_LOCK = "requirements.txt"
 _OURS = ("waybill", "components", "pipelines")
 # What libraries import when they are first used, so that each child would do it anew; setuptools alone, of which TFX asks whether it is
 # there, is 0.1 s.
@@ -85,6 +87,7 @@ def import_everything() -> float:
         raise HostError(
             "a module of a pipeline runs a TensorFlow op when it is imported; move it into a function, since its forks would hang"
         )
+    find_thread_pools()
     gc.collect()
     gc.freeze()  # what is never collected is never written to, and stays shared with every child
     return time.monotonic() - began
@@ -99,20 +102,39 @@ def runs_tensorflow() -> bool:
 
 
 def staleness() -> Callable[[], str]:
-    """A function that says what has changed on disk since now; empty when nothing has."""
-    then = _identity()
+    """A function that says what has changed on disk since now; empty when nothing has.
+
+    Files are read only when something about them is not as it was: number, size or one of their times, of which nobody can set the last.
+    """
+    then, seen = _identity(), _outside()
 
     def changed() -> str:
-        now = _identity()
+        nonlocal seen
+        try:
+            outside = _outside()
+            now = then if outside == seen else _identity()
+        except OSError as error:  # files come and go while somebody checks out another commit
+            return f"the code is being changed ({error})"
+        seen = outside
         return "; ".join(f"{what} has changed since the host imported it" for what in then if now[what] != then[what])
 
     return changed
 
 
+def _files() -> list[pathlib.Path]:
+    """Everything that a host may have imported of the project's own."""
+    return [path for folder in _OURS for path in (PROJECT / folder).rglob("*.py") if "__pycache__" not in path.parts]
+
+
+def _outside() -> dict[str, tuple[int, ...]]:
+    """What the file system says of the files, without reading them."""
+    stats = {str(path): path.stat() for path in (*_files(), PROJECT / _LOCK)}
+    return {path: (s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for path, s in stats.items()}
+
+
 def _identity() -> dict[str, str]:
     """Digests of everything that a host has imported or that was installed for it."""
-    files = [path for folder in _OURS for path in (PROJECT / folder).rglob("*.py") if "__pycache__" not in path.parts]
-    return {"the code": digest.of_files(PROJECT, files), "the lock": digest.of_file(PROJECT / "requirements.txt")}
+    return {"the code": digest.of_files(PROJECT, _files()), "the lock": digest.of_file(PROJECT / _LOCK)}
 
 
 def say(line: str) -> None:

@@ -30,12 +30,14 @@ def build_quickly() -> None:
     import objsize
     from apache_beam.options import pipeline_options
     from apache_beam.transforms import core, userstate
+    from tensorflow_transform import impl_helper
     from tfx.utils import dependency_utils
 
     # Beam asks it how large a side input is; looking through the globals of thousands of modules first is most of the answer's cost.
     objsize.default_settings = objsize.ObjSizeSettings(exclude_modules_globals=False)
     replace(dependency_utils, "make_beam_dependency_flags", "d98e76d51160f25d", _packed_for_others)
     replace(core, "get_function_args_defaults", "5e41a60ff81fe8ca", _remembered)
+    replace(impl_helper, "trace_preprocessing_function", "178e962f8984c3d6", _traced_once)
     replace(userstate, "get_dofn_specs", "eeb36145d3115aa0", _asked_once_per_class)
     replace(pipeline_options.PipelineOptions, "view_as", "3fd63693be9c56f3", _viewed(pipeline_options.PipelineOptions))
 
@@ -52,6 +54,23 @@ def _packed_for_others(original: Callable[[list[str]], list[str]]) -> Callable[[
         return list(beam_pipeline_args) if in_process else original(beam_pipeline_args)
 
     return make_beam_dependency_flags
+
+
+def _traced_once(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Traces once for TFX's two questions in a row, which columns are analysed and which are transformed.
+
+    Both only read the graph. What is traced to be written has a folder for its assets, and is traced anew.
+    """
+    last: list[Any] = [None, None, None]
+
+    def trace_preprocessing_function(preprocessing_fn: Any, input_specs: Any, use_tf_compat_v1: bool, base_temp_dir: Any = None) -> Any:
+        if use_tf_compat_v1 or base_temp_dir is not None:
+            return original(preprocessing_fn, input_specs, use_tf_compat_v1, base_temp_dir)
+        if last[0] is not preprocessing_fn or last[1] != input_specs:
+            last[:] = [preprocessing_fn, input_specs, original(preprocessing_fn, input_specs, use_tf_compat_v1)]
+        return last[2]
+
+    return trace_preprocessing_function
 
 
 def _remembered(original: Callable[[Any], Parameters]) -> Callable[[Any], Parameters]:

@@ -77,6 +77,7 @@ class Host:
         self._selector = selectors.DefaultSelector()
         self._ending = False
         self._outdated = ""
+        self._looked = 0.0
 
     def serve(self) -> str:
         """Serves until SIGTERM, or until nothing runs of code that has changed; returns what has changed, or an empty text."""
@@ -95,9 +96,15 @@ class Host:
                 key.data()
             self._reap()
             self._hurry()
-            self._outdated = self._outdated or self._stale()
+            self._look()
         self._end()
         return self._outdated
+
+    def _look(self) -> None:
+        """Looks now and then whether what was imported is still what is on disk; before each fork it is looked at anyway."""
+        if time.monotonic() - self._looked > _LOOK_EVERY:
+            self._looked = time.monotonic()
+            self._outdated = self._outdated or self._stale()
 
     def _signalled(self, number: int, frame: Any) -> None:
         self._ending = self._ending or number != signal.SIGCHLD
@@ -149,7 +156,11 @@ class Host:
             self._refuse(client, problem)
             return
         client.words = tuple(message["words"])
-        client.pid = host_child.fork(client.words, message["environment"], message["folder"], client.log, self._run)
+        try:
+            client.pid = host_child.fork(client.words, message["environment"], message["folder"], client.log, self._run)
+        except OSError as error:  # no memory, or too many processes
+            self._refuse(client, f"the host cannot fork: {error}")
+            return
         os.close(client.log)
         client.log = -1
         self._served += 1

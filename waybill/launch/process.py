@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
+from typing import Any
 
 # Files whose INFO lines are TFX's and TensorFlow's talk to their own developers: whole protos, line by line, of what is in MLMD anyway.
 # A gate's log had 1,700 lines of it around twenty that a person wants.
@@ -43,6 +45,11 @@ def prepare(level: int = logging.INFO) -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
+def find_thread_pools() -> None:
+    """Looks for the libraries whose threads `compute_with` sets; for a process that is going to be forked."""
+    _thread_pools()
+
+
 def compute_with(threads: int) -> None:
     """Sets how many threads the libraries of this process compute with; must be called before TensorFlow has run an op.
 
@@ -51,11 +58,17 @@ def compute_with(threads: int) -> None:
     Args:
       threads: How many; 0 for one per core.
     """
-    import threadpoolctl
-
-    threadpoolctl.threadpool_limits(limits=threads or os.cpu_count() or 1)
+    _thread_pools().limit(limits=threads or os.cpu_count() or 1)
     if threads:
         import tensorflow as tf
 
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(threads)
+
+
+@functools.lru_cache(maxsize=1)
+def _thread_pools() -> Any:
+    """The libraries that compute with threads; looking for them takes longer than setting their number, so forks find them found."""
+    import threadpoolctl
+
+    return threadpoolctl.ThreadpoolController()
