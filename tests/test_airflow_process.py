@@ -156,3 +156,11 @@ def test_the_printed_command_can_be_pasted(launcher: FakeLauncher, tmp_path: pat
     assert "--reason=it's new" in call["words"]
     assert call["environment"]["WAYBILL_HOME"] == str(tmp_path / "a b")
     assert "--lifeline" not in shlex.split(line)
+
+
+@pytest.mark.parametrize("url", ["postgresql://ada:s3cret@db/mlmd", "postgresql://db/mlmd?user=ada&password=s3cret"])
+def test_the_printed_command_shows_no_password(url: str) -> None:
+    line = pasteable(["python", "-m", "waybill.cli.main"], {"WAYBILL_STORE_URL": url, "WAYBILL_HOME": "/home"})
+    assert "s3cret" not in line
+    assert "WAYBILL_HOME=/home" in line
+    assert "postgresql://db/mlmd" in pasteable(["python"], {"WAYBILL_STORE_URL": "postgresql://db/mlmd"})

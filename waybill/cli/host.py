@@ -106,7 +106,8 @@ def staleness() -> Callable[[], str]:
 
     Files are read only when something about them is not as it was: number, size or one of their times, of which nobody can set the last.
     """
-    then, seen = _identity(), _outside()
+    seen = _outside()  # first: what changes while the files are read is then looked at again
+    then = _identity()
 
     def changed() -> str:
         nonlocal seen

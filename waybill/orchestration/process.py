@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from waybill.records.node import NodeResult, Outcome
 
 MAX_LOG_LINE = 2000  # characters; a page of one line is of no use to anybody
 _MAX_LINE = 1 << 23  # bytes; a result names every output of its node, and may be long
+_PASSWORD = re.compile(r"://[^/@\s]*:[^@\s]*@|password=")  # of a URL such as postgresql://user:password@host/db
 _FOREIGN = ("AIRFLOW", "_AIRFLOW", "PYTHON", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "LD_PRELOAD", "SPT_")
 
 
@@ -147,8 +149,12 @@ def child_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def pasteable(arguments: Sequence[str], environ: Mapping[str, str]) -> str:
-    """The command as a line that a person can paste into a shell on this machine."""
-    settings = [f"{name}={environ[name]}" for name in sorted(environ) if name.startswith("WAYBILL_") and environ[name]]
+    """The command as a line that a person can paste into a shell on this machine.
+
+    A setting that holds a password is left out, since this line goes into a log; whoever pastes it has the password, or should not run it.
+    """
+    shown = [name for name in sorted(environ) if name.startswith("WAYBILL_") and environ[name] and not _PASSWORD.search(environ[name])]
+    settings = [f"{name}={environ[name]}" for name in shown]
     return shlex.join([*(["env", *settings] if settings else []), *arguments])
 
 
