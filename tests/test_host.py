@@ -20,6 +20,7 @@ from waybill.launch.memory import descendants
 from waybill.launch.units import Unit
 from waybill.launch.work import Work
 from waybill.records import settings as settings_lib
+from waybill.records.errors import RecordError
 from waybill.records.interval import Interval, parse_moment
 from waybill.records.node import NodeResult, Outcome
 from waybill.records.run_spec import Partition
@@ -144,3 +145,30 @@ def test_a_node_that_holds_more_memory_than_it_may_is_killed_and_told_so(code: s
         os.close(descriptor)
     assert result.outcome is outcome
     assert ("WAYBILL_NODE_MEMORY allows 0.3 GiB" in result.message) == (outcome is Outcome.KILLED)
+
+
+def test_a_forked_node_computes_with_as_many_threads_as_it_is_told_though_its_parent_had_one() -> None:
+    code = (
+        "import numpy, threadpoolctl, tensorflow as tf\n"
+        "from waybill.launch.process import compute_with\n"
+        "blas = lambda: {p['num_threads'] for p in threadpoolctl.threadpool_info() if p['user_api'] == 'blas'}\n"
+        "before = blas()\n"
+        "compute_with(3)\n"
+        "print(before, blas(), tf.config.threading.get_intra_op_parallelism_threads())"
+    )
+    environ = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", code], env=environ, check=True, capture_output=True, text=True, timeout=START)
+    assert done.stdout.split("\n")[0] == "{1} {3} 3"
+
+
+@pytest.mark.parametrize(("text", "size"), [("0", 0), ("800M", 800 << 20), ("6G", 6 << 30), ("1024", 1024)])
+def test_a_memory_limit_is_read_as_people_write_it(text: str, size: int) -> None:
+    assert settings_lib.load({"WAYBILL_NODE_MEMORY": text}).node_memory == size
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("NODE_MEMORY", "6 GB"), ("NODE_MEMORY", "-1"), ("NODE_THREADS", "two"), ("RETRY_SECONDS", "1.5")]
+)
+def test_a_setting_that_cannot_be_read_is_named_with_what_was_expected(name: str, text: str) -> None:
+    with pytest.raises(RecordError, match=f"WAYBILL_{name} is '{text}'; expected"):
+        settings_lib.load({f"WAYBILL_{name}": text})
