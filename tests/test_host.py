@@ -131,6 +131,7 @@ def test_a_pipeline_that_runs_tensorflow_when_it_is_imported_keeps_the_host_from
 
 GREEDY = "import sys, time; sys.stdin.read(); held = bytearray(b'x') * (400 << 20); time.sleep(600)"
 MODEST = "import sys, time; sys.stdin.read(); time.sleep(1.5); open(int(sys.argv[-1]), 'w').write(%r)"
+BYSTANDER = "import sys; held = bytearray(b'x') * (400 << 20); print(flush=True); sys.stdin.read()"
 DONE = NodeResult("trainer", Outcome.COMPLETE, "done")
 
 
@@ -139,10 +140,13 @@ def test_a_node_that_holds_more_memory_than_it_may_is_killed_and_told_so(code: s
     interval = Interval(parse_moment("2013-01-01"), parse_moment("2013-04-01"))
     todo = Work((), "trainer", 1, Unit("taxi.1.g1", Partition(interval, "/", "sha256:" + "0" * 64, 1), interval, shared=False))
     descriptor = os.open(os.devnull, os.O_RDONLY)
-    try:
-        result = ColdBackend([sys.executable, "-c", code], memory=300 << 20)(todo, descriptor)
-    finally:
-        os.close(descriptor)
+    with subprocess.Popen([sys.executable, "-c", BYSTANDER], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as bystander:
+        bystander.stdout.readline()
+        try:
+            result = ColdBackend([sys.executable, "-c", code], memory=300 << 20)(todo, descriptor)
+        finally:
+            os.close(descriptor)
+        assert bystander.poll() is None, "it is another node's, or nobody's"
     assert result.outcome is outcome
     assert ("WAYBILL_NODE_MEMORY allows 0.3 GiB" in result.message) == (outcome is Outcome.KILLED)
 

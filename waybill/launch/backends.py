@@ -42,7 +42,7 @@ class ColdBackend:
             preexec_fn=_die_with_parent,
         )
         os.close(writer)
-        with MemoryWatch(self._memory) as watch:
+        with MemoryWatch(process.pid, self._memory) as watch:
             feed = process.stdin
             if feed is not None:
                 with feed:
@@ -83,7 +83,7 @@ class ForkBackend:
                 sys.stderr.flush()
                 os._exit(status)  # never run the parent's clean-up in the child
         os.close(writer)
-        with MemoryWatch(self._memory) as watch:
+        with MemoryWatch(child, self._memory) as watch:
             answer, status = _read_all(reader), os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         return _ended(todo, answer, status, watch.cause())
 

@@ -13,15 +13,17 @@ _LOOK_EVERY = 0.5
 
 
 class MemoryWatch:
-    """Watches everything that this process has started, while the block runs; kills it all when it holds too much together.
+    """Watches a node's process and everything it started, while the block runs; kills them all when they hold too much together.
 
     Counted is private memory: what the processes share with the one they were forked from costs nobody anything.
 
     Args:
+      pid: The node's process, a child of this one.
       limit: Bytes; 0 for no limit but the machine's.
     """
 
-    def __init__(self, limit: int):
+    def __init__(self, pid: int, limit: int):
+        self._pid = pid
         self._limit = limit
         self._held = 0
         self._over = threading.Event()
@@ -50,7 +52,7 @@ class MemoryWatch:
 
     def _watch(self) -> None:
         while not self._over.wait(_LOOK_EVERY):
-            pids = descendants(os.getpid())
+            pids = [self._pid, *descendants(self._pid)]
             held = sum(private_memory(pid) for pid in pids)
             if held > self._limit:
                 self._held = held
