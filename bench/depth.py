@@ -55,16 +55,16 @@ def add_history(store: pathlib.Path, runs: int) -> None:
     """Writes so many copies of the store's only run before it."""
     with sqlite3.connect(store) as connection:
         connection.execute("PRAGMA synchronous = OFF")
-        tables = _copied(connection)
+        tables, shared = _copied(connection)
         for first in range(0, runs, _BATCH):
             for table, columns, rows in tables:
                 marks = ", ".join("?" * len(columns))
-                again = (row for n in range(first + 1, min(first + _BATCH, runs) + 1) for row in _again(table, columns, rows, n))
+                again = (row for n in range(first + 1, min(first + _BATCH, runs) + 1) for row in _again(table, columns, rows, shared, n))
                 connection.executemany(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})", again)
 
 
-def _copied(connection: sqlite3.Connection) -> list[tuple[str, list[str], list[tuple[object, ...]]]]:
-    """The rows of the real run, by table; pipeline and node contexts stay the same for all runs, and are left out."""
+def _copied(connection: sqlite3.Connection) -> tuple[list[tuple[str, list[str], list[tuple[object, ...]]]], set[object]]:
+    """The rows of the real run, by table, and the ids of the pipeline's and nodes' contexts, which all runs are in."""
     of_run = "(SELECT c.id FROM Context c JOIN Type t ON t.id = c.type_id WHERE t.name = 'pipeline_run')"
     found = []
     for table, where in (
@@ -82,22 +82,21 @@ def _copied(connection: sqlite3.Connection) -> list[tuple[str, list[str], list[t
         cursor = connection.execute(f"SELECT * FROM {table} WHERE {where}")
         found.append((table, [column[0] for column in cursor.description], cursor.fetchall()))
     shared = {row[0] for row in connection.execute(f"SELECT id FROM Context WHERE id NOT IN {of_run}")}
-    _SHARED.clear()
-    _SHARED.update(shared)
-    return found
+    return found, shared
 
 
-_SHARED: set[object] = set()  # ids of the contexts that all runs are in
 _KEYS = ("id", "context_id", "artifact_id", "execution_id", "event_id")
 
 
-def _again(table: str, columns: list[str], rows: list[tuple[object, ...]], number: int) -> Iterator[tuple[object, ...]]:
+def _again(
+    table: str, columns: list[str], rows: list[tuple[object, ...]], shared: set[object], number: int
+) -> Iterator[tuple[object, ...]]:
     """The rows of one more run, with ids, names and versions of their own."""
     version = f"{10_000_000_000_000 + number:014d}"  # of the eleventh century: older than the real one
     for row in rows:
         values = dict(zip(columns, row, strict=True))
         for key in _KEYS:
-            if isinstance(values.get(key), int) and not (key == "context_id" and values[key] in _SHARED):
+            if isinstance(values.get(key), int) and not (key == "context_id" and values[key] in shared):
                 values[key] = int(str(values[key])) + number * _ID
         if table == "Context":
             values["name"] = f"{values['name']}.earlier{number}"

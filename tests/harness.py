@@ -14,6 +14,7 @@ from typing import Any
 import tiny_pipeline
 
 from waybill.cli import run as run_verb
+from waybill.cli.host import runs_tensorflow
 from waybill.cli.setup import types_of
 from waybill.launch import freeze
 from waybill.launch.backends import ForkBackend
@@ -37,7 +38,7 @@ NOTHING = "sha256:" + "0" * 64
 
 def apart(work: Callable[[], Any]) -> Any:
     """Runs `work` in a forked process and returns its result; the test process itself opens no store, so that it may fork."""
-    assert not _has_run_tensorflow(), "this process has run a TensorFlow op, so that its children would hang; tests that fork come first"
+    assert not runs_tensorflow(), "this process has run a TensorFlow op, so that its children would hang; tests that fork come first"
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -56,14 +57,6 @@ def apart(work: Callable[[], Any]) -> Any:
         answer = handle.read()
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, "the forked part of the test failed; its words are above"
     return pickle.loads(answer)
-
-
-def _has_run_tensorflow() -> bool:
-    """Whether TensorFlow's runtime, and with it its threads, has been started in this process."""
-    from tensorflow.python.eager import context
-
-    made = context.context_safe()
-    return made is not None and made._initialized
 
 
 @dataclasses.dataclass

@@ -39,7 +39,7 @@ class ColdBackend:
             [*self._command, str(writer)],
             stdin=subprocess.PIPE,
             pass_fds=(writer, lease_descriptor),
-            preexec_fn=_die_with_parent,
+            preexec_fn=die_with_parent,
         )
         os.close(writer)
         with MemoryWatch(process.pid, self._memory) as watch:
@@ -73,7 +73,7 @@ class ForkBackend:
             status = 1
             try:
                 os.close(reader)
-                _die_with_parent()
+                die_with_parent()
                 os.write(writer, self._run(todo).to_line().encode())
                 status = 0
             except BaseException:  # noqa: BLE001 - the child must end here whatever happened
@@ -99,7 +99,7 @@ def end_with_standard_input() -> None:
     threading.Thread(target=watch, name="lifeline", daemon=True).start()
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Asks the kernel to kill this process when the one that started it dies."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 

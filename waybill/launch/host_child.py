@@ -11,7 +11,9 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 
-_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+from waybill.launch.backends import die_with_parent
+
+_PR_SET_CHILD_SUBREAPER = 36
 _FIRST_TO_GO = "500"  # of -1000 to 1000: when memory runs out the kernel takes nodes, not the host
 
 
@@ -51,7 +53,7 @@ def adopt_orphans() -> None:
 
 def _become(environment: Mapping[str, str], folder: str, log: int) -> None:
     """Leaves everything of the host behind but what it has imported."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    die_with_parent()
     os.setsid()
     adopt_orphans()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
