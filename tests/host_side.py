@@ -36,9 +36,10 @@ def daemon(note_as, here):
     # as a library does that leaves its session: neither group nor parent lead to it any more
     if os.fork() == 0:
         os.setsid()
-        if os.fork() == 0:
-            note(here, note_as, os.getpid())
+        left = os.fork()
+        if left == 0:
             time.sleep(600)
+        note(here, note_as, left)
         os._exit(0)
     os.wait()
 
