@@ -52,9 +52,14 @@ class AirflowClient:
         return self._send("GET", "/api/v2/monitor/health", None, {})
 
     def not_healthy_since(self, began: float) -> str:
-        """Name of a component that has not reported itself healthy since a moment (in seconds since 1970); empty when all have."""
+        """Name of a component that has not reported itself healthy since a moment (in seconds since 1970); empty when all have.
+
+        The API server is asked at both doors: it builds the one for tasks when somebody first knocks, which takes seconds that the first
+        task after a start would have to wait.
+        """
         try:
             health = self.health()
+            self._send("GET", "/execution/health", None, {})
         except AirflowUnreachable:
             return "api-server"
         for name in ("scheduler", "dag_processor"):
