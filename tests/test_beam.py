@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import pathlib
 import re
+import sys
 import types
 
 import apache_beam as beam
@@ -13,6 +14,8 @@ import objsize
 import pytest
 import tensorflow as tf
 import trained_taxi
+from apache_beam.internal import cloudpickle_pickler
+from apache_beam.internal.cloudpickle import cloudpickle
 from apache_beam.options import pipeline_options
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.transforms import core, userstate
@@ -31,6 +34,8 @@ def as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
         (core, "get_function_args_defaults"),
         (PipelineOptions, "view_as"),
         (userstate, "get_dofn_specs"),
+        (cloudpickle, "_find_imported_submodules"),
+        (cloudpickle_pickler, "dumps"),
         (impl_helper, "trace_preprocessing_function"),
         (dependency_utils, "make_beam_dependency_flags"),
     )
@@ -48,7 +53,7 @@ def graph() -> str:
     mean = rows | beam.Values() | beam.CombineGlobally(beam.combiners.MeanCombineFn())
     both = sums | beam.ParDo(_Scale(), beam.pvalue.AsSingleton(mean)).with_outputs("big", main="small")
     (both.big, both.small) | beam.Flatten() | beam.GroupByKey() | beam.Reshuffle()
-    pickled = re.compile(r'"[^"]{300,}"')  # of the same function no two are the same
+    pickled = re.compile(r'"(Qlpo[^"]*|[^"]{300,})"')  # packed by bzip2, or long: of the same function no two are the same
     return pickled.sub('"..."', str(pipeline.to_runner_api()))
 
 
@@ -91,6 +96,36 @@ def test_state_and_timers_are_found_in_the_same_instances_as_beam_finds_them_in(
         assert [userstate.get_dofn_specs(dofn) for dofn in instances()] == plain
     assert ({COUNT.state_spec}, {LATER.timer_spec}) in plain
     assert (set(), set()) in plain
+
+
+def test_a_pickled_function_reaches_the_same_modules_also_those_imported_since(monkeypatch: pytest.MonkeyPatch) -> None:
+    def reached() -> list[list[str]]:
+        functions = (lambda: (np.linalg, np.random), lambda: beam.transforms.core, lambda: np.late, lambda: re.compile, lambda: None)
+        packages = [np, beam, re, "no module", tf]
+        return [[m.__name__ for m in cloudpickle._find_imported_submodules(f.__code__, packages)] for f in functions]
+
+    plain = reached()
+    assert ["numpy.linalg" in plain[0], "apache_beam.transforms.core" in plain[1], plain[2]] == [True, True, []]
+
+    build_quickly()
+
+    assert reached() == plain
+    monkeypatch.setitem(sys.modules, "numpy.late", types.ModuleType("numpy.late"))
+    assert reached()[2] == ["numpy.late"]
+    monkeypatch.delitem(sys.modules, "numpy.late")
+    assert reached() == plain
+
+
+@pytest.mark.parametrize("use_zlib", [True, False])
+def test_what_is_pickled_is_read_by_beam_itself(use_zlib: bool) -> None:
+    by_two = 2
+    read = cloudpickle_pickler.loads
+    build_quickly()
+
+    pickled = cloudpickle_pickler.dumps(lambda row: row * by_two, use_zlib=use_zlib)
+
+    assert cloudpickle_pickler.loads is read
+    assert cloudpickle_pickler.loads(pickled, use_zlib=use_zlib)(21) == 42
 
 
 def test_tfx_packs_itself_for_remote_workers_and_not_for_this_process(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -120,7 +120,9 @@ def build(learning_rate: float) -> tf_keras.Model:
     logit = layers.Add()([layers.Dense(1)(hidden), *wide])
     model = tf_keras.Model(inputs, layers.Activation("sigmoid", name=PREDICTION)(logit))
     metrics = [tf_keras.metrics.BinaryAccuracy(name="accuracy"), tf_keras.metrics.AUC(name="auc")]
-    model.compile(tf_keras.optimizers.Adam(learning_rate), tf_keras.losses.BinaryCrossentropy(), metrics)
+    optimizer = tf_keras.optimizers.Adam(learning_rate)
+    optimizer.build(model.trainable_variables)  # if the first training step had to do it, it would be traced a second time without
+    model.compile(optimizer, tf_keras.losses.BinaryCrossentropy(), metrics)
     return model
 
 

@@ -15,7 +15,7 @@ from waybill.launch.errors import ChainBroken, InputsUnresolved
 from waybill.launch.inputs import InputResolver, channels_of, pin
 from waybill.launch.launcher import NodeLauncher, check_seams, reusable
 from waybill.launch.partitions import CorruptPartition
-from waybill.launch.process import compute_with
+from waybill.launch.process import compute_with, no_words_to_developers
 from waybill.launch.reference import take_over
 from waybill.launch.repair import CAUSE
 from waybill.launch.work import Work
@@ -57,6 +57,7 @@ def adapt_libraries() -> None:
     Raises:
       UnknownSource: if a library is of another version than the locked one.
     """
+    no_words_to_developers()
     beam.build_quickly()
     check_seams()
 

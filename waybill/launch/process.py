@@ -45,6 +45,16 @@ def prepare(level: int = logging.INFO) -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
+def no_words_to_developers() -> None:
+    """Turns off TensorFlow's warnings to those who write against it, which are ours to heed when a version is locked.
+
+    Behind each possible warning is a look at a function's signature: a fifth of the time in which a graph is copied.
+    """
+    from tensorflow.python.util import deprecation
+
+    deprecation._PRINT_DEPRECATION_WARNINGS = False
+
+
 def find_thread_pools() -> None:
     """Looks for the libraries whose threads `compute_with` sets; for a process that is going to be forked."""
     _thread_pools()
