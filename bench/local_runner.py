@@ -15,6 +15,7 @@ from typing import Any
 from bench.quarter import START, land, spec_of
 from waybill.launch.process import prepare
 from waybill.records.places import Places
+from waybill.records.run_spec import Partition
 from waybill.records.settings import PROJECT
 
 
@@ -31,21 +32,26 @@ def latest_blessed(**_: object) -> Any:
     )
 
 
-def main() -> None:
-    """Lands the quarter and runs the pipeline."""
-    prepare(logging.ERROR)
+def pipeline_in(folder: pathlib.Path, partition: Partition) -> Any:
+    """The pipeline of one partition, with its metadata, artifacts and releases in a folder."""
     from tfx.orchestration import metadata
-    from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 
     from pipelines.taxi import pipeline
 
-    folder = pathlib.Path(sys.argv[1])
-    partition = land(folder / "landing", START)
     pipeline.interval_baseline = latest_blessed
     places = Places(root=str(folder / "artifacts"), schema_file=str(PROJECT / "schemas/taxi.pbtxt"), serving=str(folder / "serving"))
     made = pipeline.create_pipeline(spec_of(partition), partition=partition, places=places)
     made.metadata_connection_config = metadata.sqlite_metadata_connection_config(str(folder / "mlmd.sqlite"))
-    LocalDagRunner().run(made)
+    return made
+
+
+def main() -> None:
+    """Lands the quarter and runs the pipeline."""
+    prepare(logging.ERROR)
+    from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+
+    folder = pathlib.Path(sys.argv[1])
+    LocalDagRunner().run(pipeline_in(folder, land(folder / "landing", START)))
     released = [path.name for path in (folder / "serving").iterdir() if path.name.isdigit()]
     if len(released) != 1:
         raise SystemExit(f"released {released}; what does not end with a release is not compared")

@@ -20,6 +20,11 @@ START, END = "2013-01-01", "2013-04-01"
 def land(landing: pathlib.Path, start: str) -> Partition:
     """Delivers all quarters and returns the one that begins at `start`."""
     trips.land(landing)
+    return landed(landing, start)
+
+
+def landed(landing: pathlib.Path, start: str) -> Partition:
+    """The quarter that begins at `start`, which has been delivered."""
     return LandingArea(landing, SETTINGS.name).partition(interval_from(SETTINGS, parse_moment(start)))
 
 

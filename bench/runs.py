@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from bench.quarter import END, START, land
 from waybill.cli import host_status
@@ -50,8 +50,12 @@ class Run:
 
 
 def measure(rounds: int, say: Callable[[str], None]) -> dict[str, list[Run]]:
-    """All runs, `rounds` of each kind, in turns."""
-    kinds: dict[str, Callable[[pathlib.Path], Run]] = {LOCAL: local_runner, WARM: warm, COLD: cold, EMPTY: empty}
+    """All kinds that `make bench` compares, `rounds` of each."""
+    return measure_kinds({LOCAL: local_runner, WARM: warm, COLD: cold, EMPTY: empty}, rounds, say)
+
+
+def measure_kinds(kinds: Mapping[str, Callable[[pathlib.Path], Run]], rounds: int, say: Callable[[str], None]) -> dict[str, list[Run]]:
+    """Runs of each kind, in turns, each in an empty folder."""
     found: dict[str, list[Run]] = {name: [] for name in kinds}
     for number in range(rounds):
         for name, run in kinds.items():

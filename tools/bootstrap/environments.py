@@ -51,6 +51,7 @@ class Environment:
 TOOLS = Environment("tools", ".venv-tools", "requirements-tools.txt", "uv and the linters", 200, project=False, tfx=False)
 TFX = Environment("tfx", ".venv", "requirements.txt", "TFX and TensorFlow", 3300, project=True, tfx=True)
 AIRFLOW = Environment("airflow", ".venv-airflow", "requirements-airflow.txt", "Airflow", 250, project=True, tfx=False)
+PEER = Environment("peer", ".venv-peer", "requirements-peer.txt", "TFX and the last Airflow that it runs on", 3500, project=True, tfx=True)
 
 
 class Builder:
