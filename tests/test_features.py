@@ -140,7 +140,7 @@ def test_dense_and_sparse_are_inverse(cells):
         [len(cells), 1],
     )
 
-    dense = features.dense(column)
+    dense = features.dense(column, tf.constant([len(cells), 1], tf.int64))
     back = features.sparse(dense)
 
     assert dense.numpy().ravel().tolist() == [-1 if cell is None else cell for cell in cells]

@@ -153,8 +153,11 @@ def preprocessing_fn(inputs: Mapping[str, tf.SparseTensor]) -> dict[str, tf.Tens
     Returns:
       The treated columns and the label, `[n, 1]` each.
     """
-    outputs = {transformed(t.name): t.apply(dense(inputs[t.name])) for t in TREATMENTS}
-    outputs[LABEL] = big_tip(dense(inputs["tips"]), dense(inputs["fare"]))
+    # Asked of one column for all, because what is asked is traced five times, saved and loaded.
+    shape = tf.stack([next(iter(inputs.values())).dense_shape[0], 1])
+    columns = {name: dense(inputs[name], shape) for name in ("tips", *(t.name for t in TREATMENTS))}
+    outputs = {transformed(t.name): t.apply(columns[t.name]) for t in TREATMENTS}
+    outputs[LABEL] = big_tip(columns["tips"], columns["fare"])
     return outputs
 
 
@@ -163,10 +166,9 @@ def big_tip(tips: tf.Tensor, fare: tf.Tensor) -> tf.Tensor:
     return tf.cast(tips > BIG_TIP * fare, tf.int64)
 
 
-def dense(column: tf.SparseTensor) -> tf.Tensor:
-    """A column with one value or none in each row -> `[n, 1]` values with the sign for missing ones."""
-    one_wide = tf.SparseTensor(column.indices, column.values, [column.dense_shape[0], 1])
-    return tf.sparse.to_dense(one_wide, default_value=MISSING[column.dtype])
+def dense(column: tf.SparseTensor, shape: tf.Tensor) -> tf.Tensor:
+    """A column with one value or none in each row -> values of the shape `[n, 1]`, with the sign for missing ones."""
+    return tf.sparse.to_dense(tf.SparseTensor(column.indices, column.values, shape), default_value=MISSING[column.dtype])
 
 
 def sparse(column: tf.Tensor) -> tf.SparseTensor:

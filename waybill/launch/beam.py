@@ -8,13 +8,12 @@ modules a pickled function may reach. The answers are kept here. What is built s
 from __future__ import annotations
 
 import base64
-import bz2
 import copy
+import dataclasses
 import functools
 import sys
 import types
 import weakref
-import zlib
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -23,6 +22,17 @@ from waybill.launch.replaced import replace
 # The runner that works in this process; the name of Beam's direct runner means another engine where it can download one.
 IN_PROCESS = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 Parameters = tuple[list[str], list[Any]]
+_AS_IT_IS = b"as it is:"  # neither bzip2's nor zlib's first bytes
+
+
+@dataclasses.dataclass
+class _Stays:
+    """Whether the Beam pipeline of this process runs in it, as far as TFX has said; it does before it builds one."""
+
+    here: bool = False
+
+
+_STAYS = _Stays()
 
 
 def build_quickly() -> None:
@@ -45,7 +55,8 @@ def build_quickly() -> None:
     replace(core, "get_function_args_defaults", "5e41a60ff81fe8ca", _remembered)
     replace(impl_helper, "trace_preprocessing_function", "178e962f8984c3d6", _traced_once)
     replace(cloudpickle, "_find_imported_submodules", "72a2f8605bfda2b6", _by_package)
-    replace(cloudpickle_pickler, "dumps", "cb8949d19cc40958", _pressed_lightly)
+    replace(cloudpickle_pickler, "dumps", "cb8949d19cc40958", _left_as_it_is)
+    replace(cloudpickle_pickler, "loads", "3b3044e5c7f93007", _read_as_it_is)
     replace(userstate, "get_dofn_specs", "eeb36145d3115aa0", _asked_once_per_class)
     replace(pipeline_options.PipelineOptions, "view_as", "3fd63693be9c56f3", _viewed(pipeline_options.PipelineOptions))
 
@@ -58,8 +69,8 @@ def _packed_for_others(original: Callable[[list[str]], list[str]]) -> Callable[[
     """
 
     def make_beam_dependency_flags(beam_pipeline_args: list[str]) -> list[str]:
-        in_process = f"--runner={IN_PROCESS}" in beam_pipeline_args
-        return list(beam_pipeline_args) if in_process else original(beam_pipeline_args)
+        _STAYS.here = f"--runner={IN_PROCESS}" in beam_pipeline_args
+        return list(beam_pipeline_args) if _STAYS.here else original(beam_pipeline_args)
 
     return make_beam_dependency_flags
 
@@ -153,18 +164,28 @@ def _by_package(original: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
     return find_imported_submodules
 
 
-def _pressed_lightly(original: Callable[..., bytes]) -> Callable[..., bytes]:
-    """Pickles as Beam does, and packs what it says in the same format with less effort.
-
-    At its best effort bzip2 begins by claiming eight megabytes; a function is some kilobytes, and there are a thousand of them.
-    """
+def _left_as_it_is(original: Callable[..., bytes]) -> Callable[..., bytes]:
+    """Packs a pickled function only when it is going to leave this process; a thousand of them take bzip2 a quarter of a second."""
     inner = original.__globals__["_dumps"]
 
     def dumps(o: Any, enable_trace: bool = True, use_zlib: bool = False, *args: Any, **kwargs: Any) -> bytes:
-        text = inner(o, *args, **kwargs)
-        return base64.b64encode(zlib.compress(text, 9) if use_zlib else bz2.compress(text, compresslevel=1))
+        if use_zlib or not _STAYS.here:
+            return original(o, enable_trace, use_zlib, *args, **kwargs)
+        return base64.b64encode(_AS_IT_IS + inner(o, *args, **kwargs))
 
     return dumps
+
+
+def _read_as_it_is(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Reads what `_left_as_it_is` wrote, and everything that others did."""
+    inner = original.__globals__["_loads"]
+
+    def loads(encoded: bytes, enable_trace: bool = True, use_zlib: bool = False) -> Any:
+        if not use_zlib and (found := base64.b64decode(encoded)).startswith(_AS_IT_IS):
+            return inner(found[len(_AS_IT_IS) :])
+        return original(encoded, enable_trace, use_zlib)
+
+    return loads
 
 
 def _viewed(base: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
