@@ -60,7 +60,7 @@ class AirflowClient:
         try:
             health = self.health()
             self._send("GET", "/execution/health", None, {})
-        except AirflowUnreachable:
+        except (AirflowUnreachable, AirflowRefused):
             return "api-server"
         for name in ("scheduler", "dag_processor"):
             beat = health[name][f"latest_{name}_heartbeat"]
