@@ -148,6 +148,12 @@ def test_other_pythons_are_refused_with_what_to_do(change: dict[str, object], wo
     assert "make PYTHON=" in str(refusal.value)
 
 
+def test_an_environment_of_older_parts_says_which_python_it_takes(tmp_path: pathlib.Path) -> None:
+    builder = Builder(tmp_path, dataclasses.replace(PYTHON_312, version=(3, 13, 0)), print)
+    with pytest.raises(SetupError, match=r"is Python 3\.13; TFX and the last Airflow it runs on need 3\.12 or older\. Name another"):
+        builder.ensure(environments.PEER)
+
+
 def test_only_python_310_needs_a_compiler() -> None:
     interpreter.check_can_compile(PYTHON_312)
     interpreter.check_can_compile(dataclasses.replace(PYTHON_312, version=(3, 10, 13), can_compile=True))
@@ -322,10 +328,10 @@ def make(*arguments: str, cwd: pathlib.Path = PROJECT) -> subprocess.CompletedPr
 
 def test_bare_make_lists_the_verbs_one_line_each() -> None:
     listed = [line.split()[0] for line in make().stdout.splitlines()[1:]]
-    assert listed == ["demo", "test", "lint", "graph", "up", "down", "bench", "clean", "lock"]
+    assert listed == ["demo", "test", "lint", "graph", "up", "down", "bench", "bench-peer", "clean", "lock"]
 
 
-@pytest.mark.parametrize("verb", ["demo", "test", "lint", "graph", "up", "down", "bench", "lock"])
+@pytest.mark.parametrize("verb", ["demo", "test", "lint", "graph", "up", "down", "bench", "bench-peer", "lock"])
 def test_every_verb_completes_its_environments_first(verb: str) -> None:
     assert "-m tools.bootstrap tools" in make("-n", verb).stdout.splitlines()[0]
 

@@ -37,6 +37,7 @@ class Environment:
       megabytes: Room it takes on the disk.
       project: Whether the project itself is installed into it.
       tfx: Whether it runs TFX's wheels, which may need a private C runtime.
+      newest: The newest Python that everything in it runs on, where the project itself takes newer ones.
     """
 
     name: str
@@ -46,12 +47,15 @@ class Environment:
     megabytes: int
     project: bool
     tfx: bool
+    newest: tuple[int, int] = interpreter.SUPPORTED[1]
 
 
 TOOLS = Environment("tools", ".venv-tools", "requirements-tools.txt", "uv and the linters", 200, project=False, tfx=False)
 TFX = Environment("tfx", ".venv", "requirements.txt", "TFX and TensorFlow", 3300, project=True, tfx=True)
 AIRFLOW = Environment("airflow", ".venv-airflow", "requirements-airflow.txt", "Airflow", 250, project=True, tfx=False)
-PEER = Environment("peer", ".venv-peer", "requirements-peer.txt", "TFX and the last Airflow that it runs on", 3500, project=True, tfx=True)
+PEER = Environment(
+    "peer", ".venv-peer", "requirements-peer.txt", "TFX and the last Airflow it runs on", 3500, project=True, tfx=True, newest=(3, 12)
+)
 
 
 class Builder:
@@ -75,6 +79,11 @@ class Builder:
           SetupError: if the interpreter or the machine cannot carry it, or an install step failed.
         """
         interpreter.check(self._python)
+        if self._python.version[:2] > environment.newest:
+            raise SetupError(
+                f"{self._python.path} is Python {self._python.version[0]}.{self._python.version[1]}; {environment.holds} need "
+                f"{environment.newest[0]}.{environment.newest[1]} or older. {interpreter.NAME_ANOTHER}, in a clone of its own"
+            )
         if self._is_current(environment):
             return
         if environment.tfx:
