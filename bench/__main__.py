@@ -34,7 +34,7 @@ def main() -> int:
     judged = report.figures(found, started, parsed, deep)
     report.write(judged, found, deep)
     for figure in judged:
-        say(f"{figure.figure:<66} {figure.value:6.3f}  must {figure.must:<5} aim {figure.aim:<5} {figure.state}")
+        say(figure.line)
     say("ingestion, beside CsvExampleGen:")
     subprocess.run([sys.executable, str(PROJECT / "bench" / "ingest.py")], cwd=PROJECT, check=True)
     return int(any(figure.value > figure.must for figure in judged))

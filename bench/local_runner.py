@@ -12,7 +12,7 @@ import pathlib
 import sys
 from typing import Any
 
-from bench.quarter import START, land, spec_of
+from bench.quarter import START, check_released, land, spec_of
 from waybill.launch.process import prepare
 from waybill.records.places import Places
 from waybill.records.run_spec import Partition
@@ -52,9 +52,7 @@ def main() -> None:
 
     folder = pathlib.Path(sys.argv[1])
     LocalDagRunner().run(pipeline_in(folder, land(folder / "landing", START)))
-    released = [path.name for path in (folder / "serving").iterdir() if path.name.isdigit()]
-    if len(released) != 1:
-        raise SystemExit(f"released {released}; what does not end with a release is not compared")
+    check_released(folder)
 
 
 if __name__ == "__main__":

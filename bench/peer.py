@@ -9,7 +9,7 @@ import argparse
 import contextlib
 import os
 import pathlib
-import signal
+import secrets
 import sqlite3
 import subprocess
 import sys
@@ -17,8 +17,10 @@ import time
 from collections.abc import Iterator, Mapping
 
 from bench import report, runs
-from bench.quarter import START, land
+from bench.quarter import START, check_released, land
 from bench.runs import Run
+from waybill.cli import marked
+from waybill.cli.airflow_environment import MARK
 from waybill.records.interval import parse_moment
 from waybill.records.settings import PROJECT
 
@@ -27,6 +29,7 @@ _BIN = PROJECT / ".venv-peer" / "bin"
 _DAG = "taxi"
 _MINUTES = 30
 _FOREIGN = ("AIRFLOW", "_AIRFLOW", "PYTHON", "VIRTUAL_ENV", "WAYBILL_")
+_GRACE_SECONDS = 8
 
 
 def main() -> int:
@@ -37,7 +40,7 @@ def main() -> int:
     found = runs.measure_kinds({PEER: peer, runs.WARM: runs.warm}, args.rounds, say)
     figure = report.peer_figure(found[runs.WARM], found[PEER])
     report.write_peer(figure, found, version())
-    say(f"{figure.figure:<66} {figure.value:6.3f}  must {figure.must:<5} aim {figure.aim:<5} {figure.state}")
+    say(figure.line)
     return int(figure.value > figure.must)
 
 
@@ -59,6 +62,8 @@ def environment(folder: pathlib.Path) -> dict[str, str]:
     home = folder / "airflow"
     return {
         **kept,
+        MARK: secrets.token_hex(16),
+        "SPT_NOENV": "1",  # setproctitle would write over the environment, and the mark with it
         "PATH": f"{_BIN}{os.pathsep}{kept.get('PATH', '')}",
         "PYTHONPATH": str(PROJECT),
         "TF_USE_LEGACY_KERAS": "1",
@@ -89,15 +94,14 @@ def airflow(environ: Mapping[str, str], *words: str) -> None:
 
 @contextlib.contextmanager
 def scheduler(folder: pathlib.Path, environ: Mapping[str, str]) -> Iterator[None]:
-    """A scheduler that runs during the block; its whole group ends with it."""
+    """A scheduler that runs during the block; everything that it started ends with it, its DAG processor in a session of its own too."""
     command = [_BIN / "python", "-m", "airflow", "scheduler", "--skip-serve-logs"]  # serving them would listen on all interfaces
     with (folder / "scheduler.log").open("wb") as log:
         process = subprocess.Popen(command, env=environ, stdout=log, stderr=log, start_new_session=True)
     try:
         yield
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        marked.end(MARK, environ[MARK], _GRACE_SECONDS)
         process.wait()
 
 
@@ -113,9 +117,7 @@ def wait(folder: pathlib.Path) -> float:
             [(state, queued, ended)] = database.execute("SELECT state, queued_at, end_date FROM dag_run")
             tasks = dict(database.execute("SELECT task_id, state FROM task_instance"))
         if state == "success":
-            released = [path.name for path in (folder / "serving").iterdir() if path.name.isdigit()]
-            if len(released) != 1:
-                raise SystemExit(f"released {released}; what does not end with a release is not compared")
+            check_released(folder)
             return (parse_moment(ended) - parse_moment(queued)).total_seconds()
         if state == "failed":
             raise SystemExit(f"its run failed, tasks {tasks}; the end of its log:\n{tail(folder)}")

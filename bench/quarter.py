@@ -28,6 +28,17 @@ def landed(landing: pathlib.Path, start: str) -> Partition:
     return LandingArea(landing, SETTINGS.name).partition(interval_from(SETTINGS, parse_moment(start)))
 
 
+def check_released(folder: pathlib.Path) -> None:
+    """Checks that a run in a folder ended with one release.
+
+    Raises:
+      SystemExit: if it did not; then there is nothing to compare.
+    """
+    released = [path.name for path in (folder / "serving").iterdir() if path.name.isdigit()]
+    if len(released) != 1:
+        raise SystemExit(f"released {released}; what does not end with a release is not compared")
+
+
 def spec_of(partition: Partition) -> RunSpec:
     """What a run of that quarter alone would be frozen as."""
     return RunSpec(

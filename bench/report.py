@@ -43,6 +43,11 @@ class Figure:
         """How it compares."""
         return "missed" if self.value > self.must else "met" if self.value > self.aim else "better than the aim"
 
+    @property
+    def line(self) -> str:
+        """The figure as a line for whoever watches."""
+        return f"{self.figure:<66} {self.value:6.3f}  must {self.must:<5} aim {self.aim:<5} {self.state}"
+
 
 def median(runs: Sequence[Run]) -> float:
     """Median seconds."""
