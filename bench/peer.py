@@ -18,13 +18,12 @@ from collections.abc import Iterator, Mapping
 
 from bench import report, runs
 from bench.quarter import START, check_released, land
-from bench.runs import Run
+from bench.runs import PEER, Run
 from waybill.cli import marked
 from waybill.cli.airflow_environment import MARK
 from waybill.records.interval import parse_moment
 from waybill.records.settings import PROJECT
 
-PEER = "TFX AirflowDagRunner"
 _BIN = PROJECT / ".venv-peer" / "bin"
 _DAG = "taxi"
 _MINUTES = 30

@@ -12,7 +12,7 @@ import platform
 import statistics
 from collections.abc import Mapping, Sequence
 
-from bench.runs import COLD, EMPTY, LOCAL, WARM, Run
+from bench.runs import COLD, EMPTY, LOCAL, PEER, WARM, Run
 
 FOLDER = pathlib.Path(__file__).parent
 _CHAIN = (
@@ -99,11 +99,11 @@ def record(found: Sequence[Figure]) -> None:
 def write_peer(figure: Figure, runs: Mapping[str, Sequence[Run]], airflow: str) -> None:
     """Writes the figure and PEER.md beside this file."""
     record([figure])
-    slowest = max(median(of) for of in runs.values())
+    peer = median(runs[PEER])
     lines = [
         "# Results of `make bench-peer`",
         "",
-        *_where(len(next(iter(runs.values())))),
+        *_where(len(runs[PEER])),
         f"TFX's AirflowDagRunner runs on Airflow {airflow} with SQLite and the SequentialExecutor, the only one that Airflow 2 gives",
         "SQLite; its tasks are one chain, as ours are. Pipeline and data are the same; the baseline is TFX's latest blessed model.",
         "",
@@ -111,7 +111,7 @@ def write_peer(figure: Figure, runs: Mapping[str, Sequence[Run]], airflow: str) 
         "",
         "| one quarter of taxi trips, 884 rows | median | of all runs | to TFX AirflowDagRunner |",
         "|---|---|---|---|",
-        *(f"| {name} | {median(of):.1f} s | {_all(of)} | {median(of) / slowest:.2f} |" for name, of in runs.items()),
+        *(f"| {name} | {median(of):.1f} s | {_all(of)} | {median(of) / peer:.2f} |" for name, of in runs.items()),
         "",
         "From the moment the run is queued to its end, as each Airflow's database has them. TFX's DAG file imports TensorFlow and",
         "compiles the pipeline; it is parsed again for every task, and again and again by the scheduler beside them.",

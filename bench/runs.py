@@ -28,6 +28,7 @@ from waybill.records.interval import parse_moment
 from waybill.records.settings import PROJECT, Settings
 
 LOCAL, WARM, COLD, EMPTY = "TFX LocalDagRunner", "Airflow, warm host", "Airflow, cold nodes", "Airflow, empty tasks"
+PEER = "TFX AirflowDagRunner"
 _WORKED = re.compile(r"of which its executor worked ([0-9.]+) s")
 _MINUTES = 20
 
