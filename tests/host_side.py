@@ -23,6 +23,7 @@ DONE = NodeResult("trainer", Outcome.COMPLETE, "trained", run="tiny.1.g1", execu
 # `--do=<what>` is what the command does before it reports its result, `--here=<folder>` where it writes what it has to tell.
 SERVE = """
 import ctypes, json, os, pathlib, signal, subprocess, sys, time
+from waybill.launch import host_child
 from waybill.launch.host import Host
 from waybill.records import settings, wire
 from waybill.records.node import NodeResult
@@ -80,7 +81,8 @@ def run(words):
 
 changed = pathlib.Path(sys.argv[1])
 with wire.listen(settings.load().host_socket) as server:
-    host = Host(server, run, lambda: changed.read_text() if changed.exists() else "", 9.0, print, patience=float(sys.argv[2]))
+    stale = lambda: changed.read_text() if changed.exists() else ""
+    host = Host(server, lambda: host_child.standby(lambda: run), stale, 9.0, print, patience=float(sys.argv[2]))
     print("ended:", host.serve(), flush=True)
 """
 

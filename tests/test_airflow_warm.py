@@ -43,6 +43,10 @@ def run(host: RunningHost, what: str, tell: Callable[[str], None] = print) -> No
     return NodeProcess("trainer", start(host, what), tell).run()
 
 
+def children(pid: int) -> list[int]:
+    return [int(child) for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 def in_background(process: NodeProcess) -> tuple[threading.Thread, list[NodeResult]]:
     results: list[NodeResult] = []
     thread = threading.Thread(target=lambda: results.append(process.run()))
@@ -116,6 +120,26 @@ def test_when_who_asked_is_killed_its_command_is_gone(host: RunningHost) -> None
 def test_what_a_command_leaves_running_ends_with_it_and_its_result_stands(host: RunningHost) -> None:
     assert run(host, "leave") == DONE
     assert gone([host.noted("daemon")])
+
+
+def test_the_process_that_waits_for_the_next_command_is_not_missed_when_it_is_killed(host: RunningHost) -> None:
+    [waiting] = children(host.process.pid)
+    os.kill(waiting, signal.SIGKILL)
+    assert gone([waiting])
+    assert run(host, "nothing") == DONE
+    assert run(host, "who") == DONE
+    assert host.noted("who")["pid"] != waiting
+
+
+def test_a_command_gets_the_process_that_waits_and_another_waits_then(host: RunningHost) -> None:
+    [waiting] = children(host.process.pid)
+    running = start(host, "wait")()
+    assert running.pid == waiting
+    assert len(children(host.process.pid)) == 2
+    running.kill()
+    running.wait()
+    assert gone([waiting])
+    assert len(children(host.process.pid)) == 1
 
 
 def test_when_the_host_is_killed_its_commands_die_and_say_why(host: RunningHost) -> None:

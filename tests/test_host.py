@@ -75,10 +75,13 @@ def test_before_it_forks_the_host_has_few_threads_and_no_store_channel_or_file_o
     proc = pathlib.Path(f"/proc/{process.pid}")
     threads = [(task / "comm").read_text().strip() for task in (proc / "task").iterdir()]
     assert len(threads) <= 2, f"one, and one of TensorFlow's that sleeps: {threads}"
-    own = sorted(["anon_inode", "pipe", "pipe", "socket", str(settings.host_socket.with_name("host.lock"))])
+    own = sorted(["anon_inode", "pipe", "pipe", "socket", "socket", str(settings.host_socket.with_name("host.lock"))])
     # Now and then it reads its code, or answers this test.
     wait(lambda: sorted(open_files(proc)) == own, f"the host to have open only {own}; it has {open_files(proc)}")
-    assert descendants(process.pid) == []
+    wait(lambda: len(descendants(process.pid)) == 2, "the two that wait for the next command: who decides, and who executes")
+    ahead = [pathlib.Path(f"/proc/{pid}") for pid in descendants(process.pid)]
+    wait(lambda: all(set(open_files(each)) == {"socket"} for each in ahead), "what they practised to be put away")
+    assert list(settings.host_socket.parent.glob("practice-*")) == []
 
 
 def open_files(proc: pathlib.Path) -> list[str]:

@@ -14,7 +14,8 @@ import pkgutil
 import time
 from collections.abc import Callable
 
-from waybill.cli import host_status, load, nodes
+from waybill.cli import host_status, load, nodes, practice
+from waybill.launch import host_child
 from waybill.launch.host import Host, HostError, again
 from waybill.launch.process import find_thread_pools, prepare
 from waybill.records import digest, wire
@@ -50,10 +51,11 @@ def _serve(settings: Settings) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise HostError(f"a host serves {settings.home} already; `waybill host status` shows it") from None
+    practice.clear()
     stale, took = staleness(), import_everything()
     with wire.listen(settings.host_socket) as server:
         say(f"host {os.getpid()}: imported TFX in {took:.1f} s, listens at {settings.host_socket}")
-        served = Host(server, nodes.run_words, stale, took, say)
+        served = Host(server, lambda: host_child.standby(nodes.ready, practice.of_deciding()), stale, took, say)
         changed = served.serve()
         settings.host_socket.unlink(missing_ok=True)
     if changed:

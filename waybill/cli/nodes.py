@@ -8,9 +8,9 @@ import json
 import sys
 from collections.abc import Callable
 
-from waybill.cli import load
+from waybill.cli import load, practice
 from waybill.launch import freeze
-from waybill.launch.backends import ColdBackend, ForkBackend, end_with_standard_input
+from waybill.launch.backends import ColdBackend, ForkBackend, end_with_standard_input, standby
 from waybill.launch.errors import LaunchError
 from waybill.launch.node import Backend, run_node
 from waybill.launch.partitions import CorruptPartition, EmptyPartition, NotLanded
@@ -78,12 +78,19 @@ def run(args: argparse.Namespace) -> int:
     return _run(args, ColdBackend(EXECUTE, places.load().node_memory))
 
 
-def run_words(words: list[str]) -> int:
-    """Runs `node run` or `run-spec` in a fork of the warm host, which has TFX imported."""
-    from waybill.cli.main import parser
+def ready() -> Callable[[list[str]], int]:
+    """Makes a fork of the warm host, which has TFX imported, ready for `node run` or `run-spec`; returns what runs it."""
+    executing = standby(execute_work, practice.of_executing())
 
-    args = parser().parse_args(words)
-    return freeze_run(args) if args.verb == "run-spec" else _run(args, ForkBackend(execute_work, places.load().node_memory))
+    def command(words: list[str]) -> int:
+        from waybill.cli.main import parser
+
+        args = parser().parse_args(words)
+        if args.verb == "run-spec":
+            return freeze_run(args)
+        return _run(args, ForkBackend(execute_work, places.load().node_memory, ready=executing, reap=False))
+
+    return command
 
 
 def _run(args: argparse.Namespace, backend: Backend) -> int:

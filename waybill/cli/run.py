@@ -12,7 +12,6 @@ import select
 import signal
 import sys
 import time
-import traceback
 import uuid
 from collections.abc import Iterator
 
@@ -20,6 +19,7 @@ from waybill.cli import load, nodes
 from waybill.launch.backends import ForkBackend
 from waybill.launch.node import run_node
 from waybill.launch.process import prepare
+from waybill.launch.standby import fork
 from waybill.records import settings as places
 from waybill.records.graph import Graph
 from waybill.records.node import RUN_SPEC, NodeRequest, NodeResult, Outcome
@@ -80,21 +80,17 @@ def steps(graph: Graph, window: list[str]) -> Iterator[Step]:
 def run_apart(request: NodeRequest, settings: Settings, log: pathlib.Path, title: str) -> NodeResult:
     """Runs one node in a forked process with its output in a log file, and shows how long it takes."""
     reader, writer = os.pipe()
-    sys.stdout.flush()
-    child = os.fork()
-    if child == 0:
-        try:
-            os.close(reader)
-            os.setpgid(0, 0)
-            _into_file(log)
-            logging.getLogger().setLevel(logging.INFO)
-            result = run_node(request, load.graph_of, settings, ForkBackend(nodes.execute_work, settings.node_memory), nodes.say)
-            os.write(writer, result.to_line().encode())
-        except BaseException:  # noqa: BLE001 - the child must end here whatever happened
-            traceback.print_exc()  # os._exit below would swallow it
-        finally:
-            sys.stdout.flush()
-            os._exit(0)
+
+    def attempt() -> int:
+        os.close(reader)
+        os.setpgid(0, 0)
+        _into_file(log)
+        logging.getLogger().setLevel(logging.INFO)
+        result = run_node(request, load.graph_of, settings, ForkBackend(nodes.execute_work, settings.node_memory), nodes.say)
+        os.write(writer, result.to_line().encode())
+        return 0
+
+    child = fork(attempt)
     os.close(writer)
     try:
         answer = _wait(reader, title)

@@ -8,19 +8,19 @@ import logging
 from typing import Any
 
 from waybill.cli import load
-from waybill.launch import identity
 from waybill.launch.process import prepare
 from waybill.launch.window import interval_from
 from waybill.records import settings as places
 from waybill.records.interval import parse_moment
 from waybill.records.places import Places
-from waybill.records.run_spec import Partition, RunSpec, Trigger
+from waybill.records.run_spec import Code, Environment, Partition, RunSpec, Trigger
 from waybill.store.connection import Store
 from waybill.store.initialise import Types, initialise
 
 
 def init(args: argparse.Namespace) -> int:
     """Makes MLMD's tables and registers all types of all pipelines."""
+    prepare(logging.ERROR)
     store = Store(places.load().store_url)
     initialise(store, types_of([compiled(name) for name in load.names()]))
     print(f"the store is ready: {store.url.render_as_string(hide_password=True)}")
@@ -40,6 +40,7 @@ def graph(args: argparse.Namespace) -> int:
     """Compiles every pipeline's graph.json, or with --check says which are stale."""
     from waybill.launch.graph import build_graph
 
+    prepare(logging.ERROR)
     stale = []
     for name in load.names():
         path = places.graph_path(name)
@@ -57,8 +58,7 @@ def graph(args: argparse.Namespace) -> int:
 
 
 def compiled(name: str) -> Any:
-    """A pipeline's IR for its first interval with nothing landed: what does not depend on a run."""
-    prepare(logging.ERROR)
+    """A pipeline's IR for its first interval with nothing landed: what does not depend on a run. Imports TFX."""
     from waybill.launch.compile import compile_pipeline
 
     settings = load.settings_of(name)
@@ -73,8 +73,8 @@ def compiled(name: str) -> Any:
         absent=(),
         params=settings.resolve_params({}),
         schema=nothing,
-        code=identity.code(places.PROJECT, name, settings.schema),
-        environment=identity.environment(places.PROJECT),
+        code=Code("", dirty=False, digest=nothing),
+        environment=Environment(nothing, {}),
         trigger=Trigger("command_line", "", "", ""),
     )
     where = Places(root="/artifacts", schema_file=str(places.PROJECT / settings.schema), serving="/serving")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import os
+import pathlib
 import signal
 import subprocess
-import sys
 import threading
-import traceback
 from collections.abc import Callable, Sequence
 
 from waybill.launch.memory import MemoryWatch
+from waybill.launch.standby import Run, Standby, Task
 from waybill.launch.work import Work
 from waybill.records.node import NodeResult, Outcome
 
@@ -57,35 +57,63 @@ class ForkBackend:
     Args:
       run: Executes work in the child.
       memory: Bytes of memory that a node may hold; 0 for no limit.
+      ready: A child that was made before, by `standby`.
+      reap: Whether to wait until nothing of the child is left. A large process takes as long to end as it took to fork; who is itself a
+        child of the warm host leaves it to the host, which waits for both at once.
     """
 
-    def __init__(self, run: Callable[[Work], NodeResult], memory: int = 0):
+    def __init__(self, run: Callable[[Work], NodeResult], memory: int = 0, *, ready: Standby | None = None, reap: bool = True):
         self._run = run
         self._memory = memory
+        self._ready = ready
+        self._reap = reap
 
     def __call__(self, todo: Work, lease_descriptor: int) -> NodeResult:
         """Runs the work in a child and waits for its end."""
+        task = {"work": todo.to_text(), "environment": dict(os.environ), "folder": str(pathlib.Path.cwd())}
+        child, self._ready = self._ready or standby(self._run), None
         reader, writer = os.pipe()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        child = os.fork()
-        if child == 0:
-            status = 1
-            try:
-                os.close(reader)
-                die_with_parent()
-                os.write(writer, self._run(todo).to_line().encode())
-                status = 0
-            except BaseException:  # noqa: BLE001 - the child must end here whatever happened
-                traceback.print_exc()  # os._exit below would swallow it
-            finally:
-                sys.stdout.flush()
-                sys.stderr.flush()
-                os._exit(status)  # never run the parent's clean-up in the child
-        os.close(writer)
-        with MemoryWatch(child, self._memory) as watch:
-            answer, status = _read_all(reader), os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        try:
+            descriptors = (1, 2, writer, lease_descriptor)
+            if not child.give(task, descriptors):
+                os.waitpid(child.pid, 0)
+                child = standby(self._run)
+                child.give(task, descriptors)  # one that ends at once is seen below
+        finally:
+            os.close(writer)
+        with MemoryWatch(child.pid, self._memory) as watch:
+            answer = _read_all(reader)
+            status = 0 if answer and not self._reap else os.waitstatus_to_exitcode(os.waitpid(child.pid, 0)[1])
         return _ended(todo, answer, status, watch.cause())
+
+
+def standby(run: Callable[[Work], NodeResult], practice: Sequence[Callable[[], object]] = ()) -> Standby:
+    """Forks a child for `ForkBackend` before there is work for it.
+
+    Args:
+      run: Executes work in the child.
+      practice: See `Standby`.
+
+    Raises:
+      OSError: if it cannot be forked.
+    """
+
+    def begin(connection: int) -> Run:
+        die_with_parent()
+        return execute
+
+    def execute(task: Task, descriptors: list[int]) -> int:
+        output, errors, answer, _ = descriptors  # the last is the lease, which is held as long as this process lives
+        os.dup2(output, 1)
+        os.dup2(errors, 2)
+        os.environ.clear()
+        os.environ.update(task["environment"])
+        os.chdir(task["folder"])
+        with os.fdopen(answer, "wb") as handle:
+            handle.write(run(Work.from_text(task["work"])).to_line().encode())
+        return 0
+
+    return Standby(begin, practice)
 
 
 def end_with_standard_input() -> None:

@@ -18,7 +18,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from waybill.launch import host_child
+from waybill.launch.host_child import Children, adopt_orphans
+from waybill.launch.standby import Standby
 from waybill.records import wire
 from waybill.records.errors import RecordError
 from waybill.records.wire import Decoder, WireError
@@ -49,7 +50,7 @@ class Host:
 
     Args:
       server: The listening socket.
-      run: Runs a command in a child and returns its exit status.
+      fork: Forks a process that waits for a command; one is always kept waiting.
       stale: Says what has changed since this process imported it; empty when nothing has.
       imported_in: Seconds that the imports took; every node that is forked saves them.
       say: Takes a line for the host's own log.
@@ -59,14 +60,14 @@ class Host:
     def __init__(
         self,
         server: socket.socket,
-        run: Callable[[list[str]], int],
+        fork: Callable[[], Standby],
         stale: Callable[[], str],
         imported_in: float,
         say: Callable[[str], None],
         patience: float = PATIENCE,
     ):
         self._server = server
-        self._run = run
+        self._children = Children(fork, say)
         self._stale = stale
         self._imported_in = imported_in
         self._say = say
@@ -81,7 +82,7 @@ class Host:
 
     def serve(self) -> str:
         """Serves until SIGTERM, or until nothing runs of code that has changed; returns what has changed, or an empty text."""
-        host_child.adopt_orphans()
+        adopt_orphans()
         wake, woken = os.pipe()
         for descriptor in (wake, woken):
             os.set_blocking(descriptor, False)
@@ -91,6 +92,7 @@ class Host:
         self._server.setblocking(False)
         self._selector.register(self._server, selectors.EVENT_READ, self._accept)
         self._selector.register(wake, selectors.EVENT_READ, lambda: _drain(wake))
+        self._children.keep_one_waiting()
         while not self._ending and not (self._outdated and not self._running()):
             for key, _ in self._selector.select(timeout=_LOOK_EVERY):
                 key.data()
@@ -157,7 +159,7 @@ class Host:
             return
         client.words = tuple(message["words"])
         try:
-            client.pid = host_child.fork(client.words, message["environment"], message["folder"], client.log, self._run)
+            client.pid = self._children.start({key: message[key] for key in ("words", "environment", "folder")}, client.log)
         except OSError as error:  # no memory, or too many processes
             self._refuse(client, f"the host cannot fork: {error}")
             return
@@ -165,27 +167,17 @@ class Host:
         client.log = -1
         self._served += 1
         self._send(client, {"is": "started", "pid": client.pid, "host": os.getpid()})
+        self._children.keep_one_waiting()
 
     def _reap(self) -> None:
         """Tells the clients of children that have ended how, after nothing of them is left."""
         for client in self._running():
-            if os.waitid(os.P_PID, client.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-                continue
-            _kill_group(client.pid)  # what it left behind; until it is reaped its number cannot be another's
-            status = os.waitstatus_to_exitcode(os.waitpid(client.pid, 0)[1])
-            client.pid = 0
-            self._send(client, {"is": "ended", "status": status})
-            self._drop(client)
-        self._sweep()
-
-    def _sweep(self) -> None:
-        """Kills what left its group before its node ended: the kernel has made it the host's own child."""
-        known = {client.pid for client in self._running()}
-        while strangers := [pid for pid in _children() if pid not in known]:
-            for pid in strangers:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-                os.waitpid(pid, 0)
+            status = self._children.ended(client.pid)
+            if status is not None:
+                client.pid = 0
+                self._send(client, {"is": "ended", "status": status})
+                self._drop(client)
+        self._children.sweep({client.pid for client in self._running()})
 
     def _hurry(self) -> None:
         """Drops clients that do not finish their request."""
@@ -196,8 +188,7 @@ class Host:
     def _gone(self, client: _Client) -> None:
         """A closed connection is the wish to end what it asked for."""
         if client.pid:
-            _kill_group(client.pid)
-            os.waitpid(client.pid, 0)
+            self._children.end(client.pid)
             self._say(f"{' '.join(client.words[:4])} was cancelled by who asked for it")
             client.pid = 0
         self._drop(client)
@@ -238,7 +229,7 @@ class Host:
         self._server.close()
         for client in list(self._clients.values()):
             self._gone(client)
-        self._sweep()
+        self._children.end_all()
 
 
 def _problem(client: _Client, message: dict[str, Any]) -> str:
@@ -261,16 +252,6 @@ def _problem(client: _Client, message: dict[str, Any]) -> str:
 
 def _texts(values: list[Any]) -> bool:
     return all(isinstance(value, str) and "\0" not in value for value in values)
-
-
-def _children() -> list[int]:
-    with open(f"/proc/self/task/{os.getpid()}/children") as handle:
-        return [int(pid) for pid in handle.read().split()]
-
-
-def _kill_group(leader: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(leader, signal.SIGKILL)
 
 
 def _drain(descriptor: int) -> None:
