@@ -82,7 +82,7 @@ def run(words):
 changed = pathlib.Path(sys.argv[1])
 with wire.listen(settings.load().host_socket) as server:
     stale = lambda: changed.read_text() if changed.exists() else ""
-    host = Host(server, lambda: host_child.standby(lambda: run), stale, 9.0, print, patience=float(sys.argv[2]))
+    host = Host(server, lambda: host_child.standby(lambda ahead: run), stale, 9.0, print, patience=float(sys.argv[2]))
     print("ended:", host.serve(), flush=True)
 """
 

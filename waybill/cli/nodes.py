@@ -78,9 +78,13 @@ def run(args: argparse.Namespace) -> int:
     return _run(args, ColdBackend(EXECUTE, places.load().node_memory))
 
 
-def ready() -> Callable[[list[str]], int]:
-    """Makes a fork of the warm host, which has TFX imported, ready for `node run` or `run-spec`; returns what runs it."""
-    executing = standby(execute_work, practice.of_executing())
+def ready(ahead: bool) -> Callable[[list[str]], int]:
+    """Makes a fork of the warm host, which has TFX imported, ready for `node run` or `run-spec`; returns what runs it.
+
+    Args:
+      ahead: Whether there is time to fork, ahead of need, the process that executes.
+    """
+    executing = standby(execute_work, practice.of_executing()) if ahead else None
 
     def command(words: list[str]) -> int:
         from waybill.cli.main import parser

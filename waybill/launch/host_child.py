@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import os
 import pathlib
+import select
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -14,16 +15,18 @@ from waybill.launch.backends import die_with_parent
 from waybill.launch.standby import Run, Standby, Task
 
 _PR_SET_CHILD_SUBREAPER = 36
+_SETTLE = 0.1  # seconds without a command after which there is time to prepare for one
 _FIRST_TO_GO = "500"  # of -1000 to 1000: when memory runs out the kernel takes nodes, not the host
 
 Command = Callable[[list[str]], int]
 
 
-def standby(ready: Callable[[], Command], practice: Sequence[Callable[[], object]] = ()) -> Standby:
+def standby(ready: Callable[[bool], Command], practice: Sequence[Callable[[], object]] = ()) -> Standby:
     """Forks a process that waits for a command: its process group is its id, and its log comes with the command.
 
     Args:
-      ready: Called in it before it practises; returns what runs the command and returns its exit status.
+      ready: Called in it, and told whether there is time to prepare since no command has come yet; returns what runs the command and
+        returns its exit status.
       practice: See `Standby`.
 
     Raises:
@@ -32,7 +35,8 @@ def standby(ready: Callable[[], Command], practice: Sequence[Callable[[], object
 
     def begin(connection: int) -> Run:
         _leave(connection)
-        command = ready()
+        # A practice that began at once would compete with the command that has just been started, and hold up one that is close behind.
+        command = ready(not select.select([connection], [], [], _SETTLE)[0])
 
         def run(task: Task, descriptors: list[int]) -> int:
             _become(task["environment"], task["folder"], descriptors[0])
