@@ -17,6 +17,7 @@ setuptools.setup(
         "waybill.records",
         "waybill.serving",
         "waybill.store",
+        "waybill.training",
         "components",
         "pipelines",
         "pipelines.taxi",

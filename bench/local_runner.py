@@ -39,7 +39,12 @@ def pipeline_in(folder: pathlib.Path, partition: Partition) -> Any:
     from pipelines.taxi import pipeline
 
     pipeline.interval_baseline = latest_blessed
-    places = Places(root=str(folder / "artifacts"), schema_file=str(PROJECT / "schemas/taxi.pbtxt"), serving=str(folder / "serving"))
+    places = Places(
+        root=str(folder / "artifacts"),
+        schema_file=str(PROJECT / "schemas/taxi.pbtxt"),
+        scratch=str(folder / "scratch"),
+        serving=str(folder / "serving"),
+    )
     made = pipeline.create_pipeline(spec_of(partition), partition=partition, places=places)
     made.metadata_connection_config = metadata.sqlite_metadata_connection_config(str(folder / "mlmd.sqlite"))
     return made

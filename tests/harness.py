@@ -143,5 +143,5 @@ def _compiled(settings: PipelineSettings, create: Callable[..., Any]) -> tuple[G
         environment=Environment(NOTHING, {}),
         trigger=Trigger("manual", "", "", ""),
     )
-    ir = compile_pipeline(create, spec, partition, Places("/a", "/s", "/m"), "compiled")
+    ir = compile_pipeline(create, spec, partition, Places("/a", "/s", "/t", "/m"), "compiled")
     return build_graph(settings, ir), types_of([ir])

@@ -169,6 +169,7 @@ def test_a_good_quarter_ends_green_with_its_release_though_a_process_of_every_no
     # A span and the schema belong to both quarters: the other one's task may have been at work when it was killed.
     assert {name for name, unit in story.killed.items() if ".g1" in unit} <= again
     assert "killed by SIGKILL" in story.log(GOOD, tasks["trainer"], 1)
+    assert not list(story.service.settings.scratch.rglob("trainer")), "nobody has to go on from there any more"
 
 
 def test_a_quarter_whose_every_node_was_killed_has_left_exactly_what_an_undisturbed_one_leaves(story: Story) -> None:

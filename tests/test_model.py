@@ -13,11 +13,13 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 from tensorflow.core.util import event_pb2
-from trained_taxi import TRAINING, example, signatures_on_disk, trained
+from trained_taxi import SEED, STEPS, example, signatures_on_disk, trained
 
 from pipelines.taxi import model
 from pipelines.taxi.features import MISSING, TREATMENTS
 from pipelines.taxi.policy import LABEL, PREDICTION
+from waybill.training import rows
+from waybill.training.recipe import Plan
 
 TRIP = {
     "fare": 12.45,
@@ -106,27 +108,25 @@ def test_the_same_seed_and_rows_give_the_same_model_wherever_the_files_are(tmp_p
         (tmp_path / name).symlink_to(artifact.uri)
     elsewhere = [f"{tmp_path}/{name}/Split-train/*" for name in "ba"]
 
-    again = trained().train(TRAINING, tmp_path / "logs", elsewhere)
+    again = trained().train(tmp_path, Plan(STEPS, SEED), patterns=elsewhere)
 
     assert all(np.array_equal(a, b) for a, b in zip(again.get_weights(), trained().keras.get_weights(), strict=True))
-    assert again.optimizer.iterations.numpy() == TRAINING.steps
+    assert again.optimizer.iterations.numpy() == STEPS
 
 
 @given(st.integers(1, 100_000))
 def test_training_is_given_as_many_steps_as_asked_for_or_a_few_less_but_never_more(steps):
-    epochs, each = model.schedule(steps)
+    epochs, each = Plan(steps, seed=1).schedule()
 
     assert 0.97 * steps <= epochs * each <= steps
 
 
-def test_training_that_gets_no_better_stops_and_keeps_the_best_weights(tmp_path, monkeypatch):
-    monkeypatch.setattr(model, "_EPOCH_STEPS", 5)
+def test_training_that_gets_no_better_stops_and_keeps_the_best_weights(tmp_path):
+    keras = trained().train(tmp_path, Plan(2000, seed=1, look_every=5), rate=0.05)
 
-    keras = trained().train(model.Hyperparameters(2000, 1, 32, 0.05), tmp_path)
-
-    losses = _logged(tmp_path / "validation", "epoch_loss")
+    losses = _logged(tmp_path / "run" / "validation", "epoch_loss")
     parse = model._parser(trained().transform_output.transformed_feature_spec())
-    kept = keras.evaluate(model.rows(trained().patterns("eval")).batch(32).map(parse), verbose=0, return_dict=True)["loss"]
+    kept = keras.evaluate(rows.read(trained().patterns("eval")).batch(32).map(parse), verbose=0, return_dict=True)["loss"]
     assert len(losses) < 400
     assert kept == pytest.approx(min(losses), rel=1e-5)
     assert not np.array_equal(keras.get_weights()[0], trained().keras.get_weights()[0])

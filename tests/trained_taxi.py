@@ -24,10 +24,14 @@ from components.example_gen import PartitionExampleGenExecutor
 from pipelines.taxi import land, model, signatures
 from pipelines.taxi.pipeline import BEAM_ARGS
 from waybill.launch.landing import deliver
+from waybill.records.distribution import Distribution
 from waybill.records.interval import parse_moment
 from waybill.records.settings import PROJECT
+from waybill.training import rows
+from waybill.training.recipe import Plan
+from waybill.training.train import train
 
-TRAINING = model.Hyperparameters(steps=20, seed=7, batch_size=32, learning_rate=0.01)
+STEPS, SEED, RATE, SPREAD = 20, 7, 0.01, Distribution(batch_size=32)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,14 +62,16 @@ class Trained:
 
     def serialized(self, split: str, transformed: bool = False) -> list[bytes]:
         """The split's examples of all spans."""
-        return list(model.rows(self.patterns(split, transformed)).as_numpy_iterator())
+        return list(rows.read(self.patterns(split, transformed)).as_numpy_iterator())
 
     def patterns(self, split: str, transformed: bool = True) -> list[str]:
         return [f"{e.uri}/Split-{split}/*" for e in (self.transformed if transformed else self.examples)]
 
-    def train(self, asked: model.Hyperparameters, log_dir: pathlib.Path, patterns: list[str] | None = None) -> tf_keras.Model:
-        """Another model from the same rows, or from the same rows elsewhere."""
-        return model.train(self.transform_output, patterns or self.patterns("train"), self.patterns("eval"), asked, str(log_dir))
+    def train(self, folder: pathlib.Path, plan: Plan, rate: float = RATE, patterns: list[str] | None = None) -> tf_keras.Model:
+        """Another model from the same rows, or from the same rows elsewhere; its logs and checkpoints go to folders in `folder`."""
+        files = patterns or self.patterns("train"), self.patterns("eval")
+        recipe = model.recipe(self.transform_output, rate, SPREAD)
+        return train(recipe, plan, SPREAD, *files, str(folder / "run"), folder / "checkpoints")
 
 
 @functools.lru_cache(maxsize=1)
@@ -87,7 +93,8 @@ def trained() -> Trained:
     graph, transformed = transform(root, examples, root / "schema")
     output, folders = tft.TFTransformOutput(graph.uri), (root / "model", root / "run")
     files = ([f"{e.uri}/Split-{split}/*" for e in transformed] for split in ("train", "eval"))
-    keras = model.train(output, *files, TRAINING, str(folders[1]))
+    recipe = model.recipe(output, RATE, SPREAD)
+    keras = train(recipe, Plan(STEPS, SEED), SPREAD, *files, str(folders[1]), root / "checkpoints")
     signatures.save(keras, output, str(folders[0]))
     return Trained(root, examples, root / "graph", transformed, keras, *folders)
 

@@ -6,8 +6,8 @@ there is to learn from.
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+import pathlib
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -19,30 +19,13 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 from pipelines.taxi import signatures
 from pipelines.taxi.features import TREATMENTS, Scaled, transformed
 from pipelines.taxi.policy import LABEL, PREDICTION
+from waybill.records.distribution import Distribution
+from waybill.training.recipe import Plan, Recipe
+from waybill.training.train import train
 
-_EPOCH_STEPS = 50  # steps between two looks at the eval split
-_PATIENCE = 5  # looks without a better loss before training stops
-_SHUFFLED = 100_000  # rows held in memory to draw from
 _HIDDEN = (32, 16)
 _EMBEDDING = 4
 _L2 = 1e-5
-
-
-@dataclasses.dataclass(frozen=True)
-class Hyperparameters:
-    """What a run's parameters say about training.
-
-    Attributes:
-      steps: Training steps at most.
-      seed: Seed of the first weights and of the order of the rows.
-      batch_size: Rows in a step.
-      learning_rate: Step size of Adam.
-    """
-
-    steps: int
-    seed: int
-    batch_size: int
-    learning_rate: float
 
 
 def run_fn(fn_args: FnArgs) -> None:
@@ -50,52 +33,34 @@ def run_fn(fn_args: FnArgs) -> None:
 
     Args:
       fn_args: Files of both splits in the window's order, where the transform graph is and where to write; `custom_config` holds the run's
-        seed, batch size and learning rate.
+        seed and learning rate, how training is spread, and the folder for checkpoints.
     """
-    asked = Hyperparameters(steps=fn_args.train_steps, **fn_args.custom_config)
+    asked = fn_args.custom_config
     logging.info("training with %s", asked)
     transform_output = tft.TFTransformOutput(fn_args.transform_graph_path)
-    model = train(transform_output, fn_args.train_files, fn_args.eval_files, asked, fn_args.model_run_dir)
+    distribution = Distribution.of(asked["distribution"])
+    model = train(
+        recipe(transform_output, asked["learning_rate"], distribution),
+        Plan(fn_args.train_steps, asked["seed"]),
+        distribution,
+        fn_args.train_files,
+        fn_args.eval_files,
+        fn_args.model_run_dir,
+        pathlib.Path(asked["checkpoints"]),
+    )
     signatures.save(model, transform_output, fn_args.serving_model_dir)
 
 
-def train(
-    transform_output: tft.TFTransformOutput, train_files: Sequence[str], eval_files: Sequence[str], asked: Hyperparameters, log_dir: str
-) -> tf_keras.Model:
-    """Trains until the steps are used up or the eval split's loss gets no better, and keeps the best weights.
+def recipe(transform_output: tft.TFTransformOutput, learning_rate: float, distribution: Distribution) -> Recipe:
+    """What training has to know of this model.
 
     Args:
       transform_output: What `transform` learned.
-      train_files: Patterns of transformed examples' files.
-      eval_files: The same of the eval split.
-      asked: How to train.
-      log_dir: Where TensorBoard's logs go.
+      learning_rate: Step size of Adam on one device.
+      distribution: Over how many devices training is spread.
     """
-    tf_keras.utils.set_random_seed(asked.seed)
-    model = build(asked.learning_rate)
-    parse = _parser(transform_output.transformed_feature_spec())
-    epochs, steps = schedule(asked.steps)
-    history = model.fit(
-        rows(train_files).shuffle(_SHUFFLED, asked.seed).repeat().batch(asked.batch_size).map(parse),
-        epochs=epochs,
-        steps_per_epoch=steps,
-        validation_data=rows(eval_files).batch(asked.batch_size).map(parse).cache(),
-        callbacks=[
-            tf_keras.callbacks.EarlyStopping("val_loss", patience=_PATIENCE, restore_best_weights=True),
-            tf_keras.callbacks.TensorBoard(log_dir=log_dir, write_graph=False),
-        ],
-        verbose=2,
-    ).history
-    best = min(range(len(history["val_loss"])), key=history["val_loss"].__getitem__)
-    found = ", ".join(f"{name} {values[best]:.4f}" for name, values in history.items())
-    logging.info("%d epochs of %d steps; best after epoch %d: %s", len(history["loss"]), steps, best + 1, found)
-    return model
-
-
-def schedule(steps: int) -> tuple[int, int]:
-    """How many epochs to train and of how many steps each: together as many as asked for, or a few less, never more."""
-    epochs = max(1, round(steps / _EPOCH_STEPS))
-    return epochs, steps // epochs
+    rate = learning_rate * (distribution.replicas if distribution.scale_learning_rate else 1)
+    return Recipe(build=lambda: build(rate), parse=_parser(transform_output.transformed_feature_spec()))
 
 
 def build(learning_rate: float) -> tf_keras.Model:
@@ -124,16 +89,6 @@ def build(learning_rate: float) -> tf_keras.Model:
     optimizer.build(model.trainable_variables)  # if the first training step had to do it, it would be traced a second time without
     model.compile(optimizer, tf_keras.losses.BinaryCrossentropy(), metrics)
     return model
-
-
-def rows(patterns: Sequence[str]) -> tf.data.Dataset:
-    """The files' serialized examples, in the order of the patterns and then of the names.
-
-    TFX's own reader orders files by their paths, which hold numbers of executions, so that a rebuilt store would train another model.
-    """
-    paths = [path for pattern in patterns for path in sorted(tf.io.gfile.glob(pattern))]
-    files = tf.data.Dataset.from_tensor_slices(paths)
-    return files.flat_map(lambda path: tf.data.TFRecordDataset(path, compression_type="GZIP"))
 
 
 def _parser(spec: Mapping[str, Any]) -> Callable[[tf.Tensor], tuple[dict[str, tf.Tensor], tf.Tensor]]:

@@ -5,6 +5,8 @@ The stops from `example_gen` to `example_validator` are made once for each span 
 
 from __future__ import annotations
 
+import dataclasses
+
 # Not `tfx.v1`: it imports Google's cloud clients too, three seconds of every node's start.
 from tfx.components import Evaluator, ExampleValidator, StatisticsGen, Trainer, Transform
 from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
@@ -18,6 +20,7 @@ from components.model_gate import ModelGate
 from components.pusher import ReleasePusher
 from pipelines.taxi import policy
 from waybill.launch.beam import IN_PROCESS
+from waybill.records.distribution import Distribution
 from waybill.records.places import Places
 from waybill.records.run_spec import Partition, RunSpec
 
@@ -83,7 +86,12 @@ def create_pipeline(run_spec: RunSpec, *, partition: Partition, places: Places) 
         run_fn="pipelines.taxi.model.run_fn",
         train_args=trainer_pb2.TrainArgs(splits=["train"], num_steps=params["train_steps"]),
         eval_args=trainer_pb2.EvalArgs(splits=["eval"]),
-        custom_config={name: params[name] for name in ("seed", "batch_size", "learning_rate")},
+        custom_config={
+            "seed": params["seed"],
+            "learning_rate": params["learning_rate"],
+            "distribution": dataclasses.asdict(Distribution.of(params)),
+            "checkpoints": f"{places.scratch}/trainer",
+        },
     ).with_id("trainer")
 
     # The newest release of an older interval, which the model is compared with.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from waybill.records import distribution
 from waybill.records.graph import Param, PipelineSettings, Stage
 
 SETTINGS = PipelineSettings(
@@ -29,8 +30,8 @@ SETTINGS = PipelineSettings(
         Param("window", 4, "Number of partitions to train on, ending with the interval's own", 1, 16),
         Param("reason", "", "Why this run was asked for; kept with the run"),
         Param("seed", 20130101, "Seed of the model's first weights and of the order of the rows", 0, 2**31 - 1),
-        Param("batch_size", 64, "Rows in a training step", 1, 8192),
         Param("learning_rate", 0.001, "Step size of the Adam optimizer", 1e-6, 1.0),
+        *distribution.PARAMS,
     ),
     landing_patience_minutes=60,
     owner="data-science",

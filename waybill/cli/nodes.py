@@ -7,6 +7,7 @@ import datetime as dt
 import json
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from waybill.cli import load, practice
 from waybill.launch import freeze
@@ -17,6 +18,7 @@ from waybill.launch.partitions import CorruptPartition, EmptyPartition, NotLande
 from waybill.launch.window import interval_from
 from waybill.launch.work import Work
 from waybill.records import settings as places
+from waybill.records.distribution import Distribution
 from waybill.records.errors import RecordError
 from waybill.records.interval import Interval, parse_moment
 from waybill.records.node import RUN_SPEC, NodeRequest, NodeResult, Outcome
@@ -67,7 +69,8 @@ def frozen(args: argparse.Namespace, settings: Settings, tell: Callable[[str], N
     except (StoreError, OSError) as error:
         return NodeResult(RUN_SPEC, Outcome.FAILED, f"{type(error).__name__}: {error}")
     spans = [{"index": i, "label": p.interval.label} for i, p in enumerate(spec.window)]
-    extra = {"spec": spec.digest, "run": spec.run, "window": spans}
+    processes = max(1, len(Distribution.of(spec.params).places))
+    extra = {"spec": spec.digest, "run": spec.run, "window": spans, "processes": processes}
     return NodeResult(RUN_SPEC, Outcome.COMPLETE, f"{spec.run}: {len(spans)} spans, {spec.digest}", run=spec.run, extra=extra)
 
 
@@ -75,7 +78,32 @@ def run(args: argparse.Namespace) -> int:
     """Runs one node of a frozen run in a process of its own."""
     if args.lifeline:
         end_with_standard_input()
-    return _run(args, ColdBackend(EXECUTE, places.load().node_memory))
+    settings = places.load()
+    if settings.training_index:
+        return _join(settings)
+    status = _run(args, ColdBackend(EXECUTE, settings.node_memory))
+    if settings.training_job and status == 0:
+        _pods().over(settings)
+    return status
+
+
+def _join(settings: Settings) -> int:
+    """Takes part in a training whose node another process runs."""
+    try:
+        _pods().join(settings, say)
+    except LaunchError as error:
+        say(f"{type(error).__name__}: {error}")
+        return 1
+    return 0
+
+
+def _pods() -> Any:
+    from waybill.launch.process import prepare
+
+    prepare()
+    from waybill.training import pods
+
+    return pods
 
 
 def ready(ahead: bool) -> Callable[[list[str]], int]:

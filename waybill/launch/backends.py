@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import pathlib
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from waybill.launch.memory import MemoryWatch
 from waybill.launch.standby import Run, Standby, Task
@@ -42,7 +43,7 @@ class ColdBackend:
             preexec_fn=die_with_parent,
         )
         os.close(writer)
-        with MemoryWatch(process.pid, self._memory) as watch:
+        with MemoryWatch(process.pid, self._memory) as watch, _told_to_end(process.pid):
             feed = process.stdin
             if feed is not None:
                 with feed:
@@ -81,7 +82,7 @@ class ForkBackend:
                 child.give(task, descriptors)  # one that ends at once is seen below
         finally:
             os.close(writer)
-        with MemoryWatch(child.pid, self._memory) as watch:
+        with MemoryWatch(child.pid, self._memory) as watch, _told_to_end(child.pid):
             answer = _read_all(reader)
             status = 0 if answer and not self._reap else os.waitstatus_to_exitcode(os.waitpid(child.pid, 0)[1])
         return _ended(todo, answer, status, watch.cause())
@@ -130,6 +131,19 @@ def end_with_standard_input() -> None:
 def die_with_parent() -> None:
     """Asks the kernel to kill this process when the one that started it dies."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+@contextlib.contextmanager
+def _told_to_end(child: int) -> Iterator[None]:
+    """While the block runs, SIGTERM goes to the child, which may have something to save before it dies; this process waits for it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda number, frame: os.kill(child, signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _read_all(descriptor: int) -> bytes:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
+import shutil
 import sys
 import time
 import traceback
@@ -74,6 +76,7 @@ class _Execution:
         self._spec = self._lineage[0]
         self._connection = store.mlmd_config()
         places = todo.unit.places(settings, self._spec.pipeline, PROJECT / graph.settings.schema)
+        self._scratch = pathlib.Path(places.scratch) / todo.node
         ir = compile_pipeline(create, self._spec, todo.unit.partition, places, todo.unit.name)
         self._compiled: CompiledNode = node_of(ir, todo.node)
 
@@ -89,6 +92,7 @@ class _Execution:
         launcher = NodeLauncher(self._compiled, self._connection, stamps, earlier, self._todo.attempt)
         launcher.launch()
         result = self._result(self._finished(resolved), "done")
+        shutil.rmtree(self._scratch, ignore_errors=True)  # nobody has to go on from there any more
         return dataclasses.replace(result, extra={EXECUTOR_SECONDS: round(launcher.executor_seconds, 3)})
 
     def _resolve(self) -> dict[str, list[ArtifactRow]]:

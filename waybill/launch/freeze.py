@@ -14,6 +14,7 @@ from typing import Any
 from waybill.launch import identity, specs, window
 from waybill.launch.partitions import LandingArea, NotLanded
 from waybill.records import digest
+from waybill.records.distribution import Distribution
 from waybill.records.graph import PipelineSettings
 from waybill.records.interval import Interval, parse_moment
 from waybill.records.run_spec import Partition, RunSpec, Trigger
@@ -41,7 +42,7 @@ def freeze(request: FreezeRequest, pipeline: PipelineSettings, settings: Setting
     """Freezes a run, or finds the spec that the same asking froze before.
 
     Raises:
-      RecordError: if a parameter or the interval is not the pipeline's.
+      RecordError: if a parameter or the interval is not the pipeline's, or parameters do not go together.
       NotLanded: if the interval's own partition is not there yet.
       EmptyPartition: if a partition of the window is there without data.
       CorruptPartition: if a partition's bytes are not those of its manifest.
@@ -52,7 +53,9 @@ def freeze(request: FreezeRequest, pipeline: PipelineSettings, settings: Setting
     if generation is not None and generation.spec:
         say(f"the same asking froze this run before: {generation.spec}")
         return specs.load(settings.specs, generation.spec)
+    distribution = Distribution.of(params)
     landed, absent = _window(pipeline, interval, params["window"], settings.landing, say)
+    distribution.check_rows(sum(partition.rows for partition in landed))
     # Only now, so that a run that waits for its partition uses up no generation.
     generation = generations.allocate(store, pipeline.name, interval.span, request.trigger.ticket)
     spec = RunSpec(

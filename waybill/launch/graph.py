@@ -9,6 +9,8 @@ from waybill.records.errors import RecordError
 from waybill.records.graph import Graph, Node, PipelineSettings
 from waybill.records.node import RUN_SPEC
 
+MODEL_RUN = "ModelRun"  # TFX's type of what a training logs
+
 
 def build_graph(settings: PipelineSettings, ir: Any) -> Graph:
     """Joins what the pipeline's settings say of its stages with what the compiler found of its edges.
@@ -40,5 +42,6 @@ def build_graph(settings: PipelineSettings, ir: Any) -> Graph:
                     f"node {node_id} needs {', '.join(early)}, which settings.py of {settings.name} lists after it; reorder the stages"
                 )
             gate = any(o.artifact_spec.type.name == VERDICT_TYPE for o in compiled[node_id].outputs.outputs.values())
-            nodes.append(Node(node_id, stage.name, stage.scope, upstream, gate, stage.says))
+            trains = any(o.artifact_spec.type.name == MODEL_RUN for o in compiled[node_id].outputs.outputs.values())
+            nodes.append(Node(node_id, stage.name, stage.scope, upstream, gate, stage.says, trains))
     return Graph(settings, tuple(nodes))

@@ -11,6 +11,7 @@ from typing import Any
 # A gate's log had 1,700 lines of it around twenty that a person wants.
 _TALK = frozenset(
     {
+        "context.py",
         "inputs_utils.py",
         "launcher.py",
         "metadata.py",

@@ -38,6 +38,7 @@ class Unit:
         return Places(
             root=str(settings.artifacts / pipeline / self.name),
             schema_file=str(schema),
+            scratch=str(settings.scratch / pipeline / self.name),
             serving=str(settings.serving / pipeline),
         )
 

@@ -38,6 +38,8 @@ def _field(param: Param) -> Field:
         bounds["minimum"] = param.minimum
     if param.maximum is not None:
         bounds["maximum"] = param.maximum
+    if param.choices:
+        bounds["enum"] = list(param.choices)
     if param.default == "":
         # The form sends null for an empty text, and would call an empty field that may not be null an error.
         return Field(None, type=["null", kind], title=_title(param.name), description=param.description)

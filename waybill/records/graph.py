@@ -22,6 +22,7 @@ class Param:
       description: What a person reads beside the field.
       minimum: Smallest allowed number, or None.
       maximum: Largest allowed number, or None.
+      choices: The allowed texts; empty for any.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Param:
     description: str
     minimum: int | float | None = None
     maximum: int | float | None = None
+    choices: tuple[str, ...] = ()
 
     def check(self, value: Any) -> int | float | str | bool:
         """Returns `value` when the parameter can hold it.
@@ -41,6 +43,8 @@ class Param:
             value = float(value)
         if type(value) is not kind:
             raise RecordError(f"parameter {self.name} is {value!r}; expected {kind.__name__}, such as {self.default!r}")
+        if self.choices and value not in self.choices:
+            raise RecordError(f"parameter {self.name} is {value!r}; expected one of {', '.join(self.choices)}")
         low, high = self.minimum, self.maximum
         within = isinstance(value, str) or ((low is None or value >= low) and (high is None or value <= high))
         if not within:
@@ -121,6 +125,7 @@ class Node:
       upstream: Ids of the nodes that must be done before, sorted.
       gate: Whether it writes a verdict that later nodes need to be PASS.
       says: What it does, in a line.
+      trains: Whether it trains a model, in as many processes as a run's parameters ask for.
     """
 
     id: str
@@ -129,6 +134,7 @@ class Node:
     upstream: tuple[str, ...]
     gate: bool
     says: str
+    trains: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,7 +181,7 @@ class Graph:
             value = json.loads(text)
             raw = value["settings"]
             stages = tuple(Stage(**dict(s, nodes=tuple(s["nodes"]))) for s in raw["stages"])
-            params = tuple(Param(**p) for p in raw["params"])
+            params = tuple(Param(**dict(p, choices=tuple(p["choices"]))) for p in raw["params"])
             settings = PipelineSettings(**dict(raw, stages=stages, params=params, tags=tuple(raw["tags"])))
             return cls(settings, tuple(Node(**dict(n, upstream=tuple(n["upstream"]))) for n in value["nodes"]))
         except (KeyError, TypeError, ValueError) as error:

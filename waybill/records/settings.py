@@ -14,6 +14,30 @@ PROJECT = pathlib.Path(__file__).resolve().parents[2]
 
 
 @dataclasses.dataclass(frozen=True)
+class Kubernetes:
+    """The cluster that trainings run on.
+
+    Attributes:
+      image: An image that holds this project with its environments, at the same path as here (`WAYBILL_KUBERNETES_IMAGE`; where it is not
+        set, trainings run on this machine).
+      namespace: Where the Job goes (`WAYBILL_KUBERNETES_NAMESPACE`, default `default`).
+      claim: PersistentVolumeClaim that all pods and this machine share as Waybill's home (`WAYBILL_KUBERNETES_CLAIM`).
+      secret: Secret whose key `url` is the store's URL (`WAYBILL_KUBERNETES_STORE_SECRET`, default `waybill-store`).
+      cpu: Processors of a pod (`WAYBILL_KUBERNETES_CPU`, default 2).
+      memory: Memory of a pod (`WAYBILL_KUBERNETES_MEMORY`, default 8Gi).
+      gpus: GPUs of a pod (`WAYBILL_KUBERNETES_GPUS`, default 0).
+    """
+
+    image: str
+    namespace: str
+    claim: str
+    secret: str
+    cpu: str
+    memory: str
+    gpus: int
+
+
+@dataclasses.dataclass(frozen=True)
 class Settings:
     """Where an installation keeps its things.
 
@@ -29,6 +53,13 @@ class Settings:
       node_memory: Bytes of memory that a node may hold before it is killed (`WAYBILL_NODE_MEMORY`, such as 6G or 800M, default 0: as much
         as the machine has).
       node_threads: Threads that a node's libraries may compute with (`WAYBILL_NODE_THREADS`, default 0: as many as there are cores).
+      open_workers: Whether the processes of a training may listen on all interfaces of the machine, where its kernel gives them no network
+        of their own (`WAYBILL_OPEN_WORKERS`, 1 or 0, default 0).
+      training_job: Name of the attempt at a training that this process was started for, together with others (`WAYBILL_TRAINING_JOB`,
+        default none: a training starts its processes itself, on this machine).
+      training_peers: `host:port` of all of them, this one included (`WAYBILL_TRAINING_PEERS`, with commas between).
+      training_index: Which of them this is (`JOB_COMPLETION_INDEX`, which Kubernetes sets, default 0).
+      kubernetes: Where a training runs as a Job; None for this machine.
       retry_seconds: How long Airflow waits before it tries a failed node again; thrice as long before the next time
         (`WAYBILL_RETRY_SECONDS`, default 20).
     """
@@ -42,6 +73,11 @@ class Settings:
     schedule_end: str
     node_memory: int
     node_threads: int
+    open_workers: bool
+    training_job: str
+    training_peers: tuple[str, ...]
+    training_index: int
+    kubernetes: Kubernetes | None
     retry_seconds: int
 
     @property
@@ -63,6 +99,11 @@ class Settings:
     def host_socket(self) -> pathlib.Path:
         """Where the warm host of this machine listens."""
         return self.home / "host" / "socket"
+
+    @property
+    def scratch(self) -> pathlib.Path:
+        """What attempts that were cut off left for the next one to go on from."""
+        return self.home / "scratch"
 
     @property
     def quarantine(self) -> pathlib.Path:
@@ -88,8 +129,39 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         schedule_end=env.get("WAYBILL_SCHEDULE_END") or "",
         node_memory=_size("WAYBILL_NODE_MEMORY", env.get("WAYBILL_NODE_MEMORY") or "0"),
         node_threads=_number("WAYBILL_NODE_THREADS", env.get("WAYBILL_NODE_THREADS") or "0"),
+        open_workers=_flag("WAYBILL_OPEN_WORKERS", env.get("WAYBILL_OPEN_WORKERS") or "0"),
+        training_job=_matching("WAYBILL_TRAINING_JOB", env.get("WAYBILL_TRAINING_JOB") or "", r"[a-z0-9.-]{0,200}", "letters and digits"),
+        training_peers=tuple(peer for peer in (env.get("WAYBILL_TRAINING_PEERS") or "").split(",") if peer),
+        training_index=_number("JOB_COMPLETION_INDEX", env.get("JOB_COMPLETION_INDEX") or "0"),
+        kubernetes=_kubernetes(env),
         retry_seconds=_number("WAYBILL_RETRY_SECONDS", env.get("WAYBILL_RETRY_SECONDS") or "20"),
     )
+
+
+def _kubernetes(env: Mapping[str, str]) -> Kubernetes | None:
+    def said(name: str, default: str, pattern: str, expected: str) -> str:
+        return _matching(name, env.get(name) or default, pattern, expected)
+
+    if not env.get("WAYBILL_KUBERNETES_IMAGE"):
+        return None
+    name, quantity = r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?", r"[0-9]+(\.[0-9]+)?(m|[KMGT]i?)?"
+    return Kubernetes(
+        image=said("WAYBILL_KUBERNETES_IMAGE", "", r"[^\s]{1,500}", "the name of an image"),
+        namespace=said("WAYBILL_KUBERNETES_NAMESPACE", "default", name, "the name of a namespace"),
+        claim=said("WAYBILL_KUBERNETES_CLAIM", "", name, "the name of the PersistentVolumeClaim that holds Waybill's home"),
+        secret=said(
+            "WAYBILL_KUBERNETES_STORE_SECRET", "waybill-store", name, "the name of the Secret whose key `url` is WAYBILL_STORE_URL"
+        ),
+        cpu=said("WAYBILL_KUBERNETES_CPU", "2", quantity, "processors of a pod, such as 2 or 500m"),
+        memory=said("WAYBILL_KUBERNETES_MEMORY", "8Gi", quantity, "memory of a pod, such as 8Gi"),
+        gpus=int(said("WAYBILL_KUBERNETES_GPUS", "0", r"[0-9]{1,3}", "GPUs of a pod, 0 or more")),
+    )
+
+
+def _matching(name: str, text: str, pattern: str, expected: str) -> str:
+    if not re.fullmatch(pattern, text):
+        raise RecordError(f"{name} is {text!r}; expected {expected}")
+    return text
 
 
 def _flag(name: str, text: str) -> bool:

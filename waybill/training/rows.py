@@ -1,0 +1,35 @@
+"""Files of examples -> rows, in an order that depends on nothing but what is in them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+_KEPT = 256 << 20  # bytes of packed files
+
+
+def read(patterns: Sequence[str]) -> tf.data.Dataset:
+    """The files' serialized examples, in the order of the patterns and then of the names.
+
+    TFX's own reader orders files by their paths, which hold numbers of executions, so that a rebuilt store would train another model.
+    """
+    paths = [path for pattern in patterns for path in sorted(tf.io.gfile.glob(pattern))]
+    files = tf.data.Dataset.from_tensor_slices(paths)
+    return files.flat_map(lambda path: tf.data.TFRecordDataset(path, compression_type="GZIP"))
+
+
+def stream(patterns: Sequence[str], shuffled: int, seed: int) -> tf.data.Dataset:
+    """Shuffled rows without end: each pass over the files has an order of its own, each row once.
+
+    Small files are read and unpacked once and kept in memory: every worker goes through all of them in every pass.
+
+    Args:
+      patterns: Files, as `read` takes them.
+      shuffled: Rows held in memory to draw from.
+      seed: What the orders follow from.
+    """
+    rows = read(patterns)
+    if sum(tf.io.gfile.stat(path).length for pattern in patterns for path in tf.io.gfile.glob(pattern)) <= _KEPT:
+        rows = rows.cache()
+    return rows.shuffle(shuffled, seed).repeat()
