@@ -93,7 +93,7 @@ class FakeLauncher:
 
 def frozen(**how: Any) -> NodeResult:
     """A `run_spec` that went well."""
-    extra = {"spec": SPEC, "run": "tiny.201304010000.g1", "window": WINDOW, **how}
+    extra = {"spec": SPEC, "run": "tiny.201304010000.g1", "window": WINDOW, "processes": 3, **how}
     return NodeResult("run_spec", Outcome.COMPLETE, "frozen", run="tiny.201304010000.g1", extra=extra)
 
 

@@ -115,7 +115,7 @@ def test_run_spec_returns_the_window_and_leaves_spec_and_run(launcher: FakeLaunc
     ti = TaskInstance(xcoms={})
     launcher.answers("run_spec", frozen())
     assert run_spec.execute(context(ti=ti)) == WINDOW
-    assert ti.xcoms == {"spec": SPEC, "run": "tiny.201304010000.g1"}
+    assert ti.xcoms == {"spec": SPEC, "run": "tiny.201304010000.g1", "processes": 3}
 
 
 @pytest.mark.parametrize("lacking", [{"window": []}, {"spec": ""}])

@@ -19,7 +19,7 @@ from waybill.records.errors import RecordError
 from waybill.records.node import RUN_SPEC, NodeResult, Outcome
 
 ASK_AGAIN = dt.timedelta(seconds=60)  # between two looks for data that have not landed; each is a process of about a second
-SPEC, RUN = "spec", "run"  # what run_spec leaves for the other tasks, beside the window it returns
+SPEC, RUN, PROCESSES = "spec", "run", "processes"  # what run_spec leaves for the other tasks, beside the window it returns
 
 
 class LauncherOperator(BaseOperator):
@@ -98,7 +98,7 @@ class RunSpecOperator(LauncherOperator):
         if not window or not result.extra.get(SPEC):
             # Airflow skips a stage that is mapped over nothing, and calls the run a success.
             raise NodeFailed(f"{RUN_SPEC} reported no spec or an empty window: {dict(result.extra)}")
-        for key in (SPEC, RUN):
+        for key in (SPEC, RUN, PROCESSES):
             context["ti"].xcom_push(key=key, value=result.extra.get(key))
         return window
 
@@ -108,11 +108,22 @@ class NodeOperator(LauncherOperator):
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Runs the node; in a mapped stage for the span at the task's position in the window."""
-        ti = context["ti"]
-        spec = ti.xcom_pull(task_ids=RUN_SPEC, key=SPEC)
-        if not spec:
-            raise self.stopped(f"{RUN_SPEC} left no spec for this run; clear {RUN_SPEC} so that it freezes one")
-        words = ["node", "run", f"--spec={spec}", f"--node={self.task_id}", f"--attempt={ti.try_number}"]
-        if ti.map_index is not None and ti.map_index >= 0:
-            words.append(f"--index={ti.map_index}")
-        return conclude(self.launch([*words, f"--ticket={asking.ticket(context['dag_run'])}"]), self.log)
+        return conclude(self.launch(node_words(self, context)), self.log)
+
+
+def node_words(task: BaseOperator, context: Any) -> list[str]:
+    """The launcher's command for the node that a task is named after.
+
+    Raises:
+      NodeStopped: if `run_spec` left no spec.
+    """
+    ti = context["ti"]
+    spec = ti.xcom_pull(task_ids=RUN_SPEC, key=SPEC)
+    if not spec:
+        why = f"{RUN_SPEC} left no spec for this run; clear {RUN_SPEC} so that it freezes one"
+        task.log.error("%s", why)
+        raise NodeStopped(why)
+    words = ["node", "run", f"--spec={spec}", f"--node={task.task_id}", f"--attempt={ti.try_number}"]
+    if ti.map_index is not None and ti.map_index >= 0:
+        words.append(f"--index={ti.map_index}")
+    return [*words, f"--ticket={asking.ticket(context['dag_run'])}"]
