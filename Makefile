@@ -19,7 +19,7 @@ COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" .venv-tools/bin/uv pip compile -
 	--generate-hashes --no-annotate $(UPGRADE)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint graph up down bench bench-peer clean lock
+.PHONY: help demo test lint graph up down bench bench-peer board clean lock
 .NOTPARALLEL:
 
 help:
@@ -72,13 +72,16 @@ bench: ## measures, side by side with what one would use instead
 	$(SETUP) tools tfx airflow
 	@.venv/bin/python -m bench
 
+board: ## installs a TensorBoard that shows profiles, for `waybill tensorboard`
+	$(SETUP) tools board
+
 bench-peer: ## measures a warm run beside TFX's AirflowDagRunner on Airflow 2.11, which gets an environment of its own
 	$(SETUP) tools tfx airflow peer
 	@.venv/bin/python -m bench.peer
 
 clean: ## stops Airflow and removes environments and caches; var/ with your data and models stays
 	@if [ -x .venv/bin/waybill ]; then .venv/bin/waybill down || true; fi
-	rm -rf .venv .venv-airflow .venv-peer .venv-tools .runtime .runtime.partial .setup.lock
+	rm -rf .venv .venv-airflow .venv-board .venv-peer .venv-tools .runtime .runtime.partial .setup.lock
 	rm -rf build waybill.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -not -path './.git/*' -not -path './var/*' -prune -exec rm -rf {} +
 
@@ -87,4 +90,5 @@ lock: ## compiles the requirements*.in files to the locked ones (UPGRADE=--upgra
 	$(COMPILE) requirements-tools.in --output-file requirements-tools.txt
 	$(COMPILE) requirements-airflow.in --output-file requirements-airflow.txt
 	$(COMPILE) requirements.in --override requirements-override.in --output-file requirements.txt
+	$(COMPILE) requirements-board.in --output-file requirements-board.txt
 	$(COMPILE) requirements-peer.in --override requirements-override.in --output-file requirements-peer.txt

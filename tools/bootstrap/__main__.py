@@ -1,4 +1,4 @@
-"""`python3 -m tools.bootstrap tools|tfx|airflow|peer ...`: makes the named environments complete."""
+"""`python3 -m tools.bootstrap tools|tfx|airflow|board|peer ...`: makes the named environments complete."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from tools.bootstrap import environments, interpreter
 from tools.bootstrap.errors import SetupError
 
-NAMES = {e.name: e for e in (environments.TOOLS, environments.TFX, environments.AIRFLOW, environments.PEER)}
+NAMES = {e.name: e for e in (environments.TOOLS, environments.TFX, environments.AIRFLOW, environments.BOARD, environments.PEER)}
 
 
 def main(names: list[str]) -> int:

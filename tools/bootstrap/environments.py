@@ -53,6 +53,7 @@ class Environment:
 TOOLS = Environment("tools", ".venv-tools", "requirements-tools.txt", "uv and the linters", 200, project=False, tfx=False)
 TFX = Environment("tfx", ".venv", "requirements.txt", "TFX and TensorFlow", 3300, project=True, tfx=True)
 AIRFLOW = Environment("airflow", ".venv-airflow", "requirements-airflow.txt", "Airflow", 250, project=True, tfx=False)
+BOARD = Environment("board", ".venv-board", "requirements-board.txt", "TensorBoard with its profiler", 400, project=False, tfx=False)
 PEER = Environment(
     "peer", ".venv-peer", "requirements-peer.txt", "TFX and the last Airflow it runs on", 3500, project=True, tfx=True, newest=(3, 12)
 )

@@ -79,6 +79,13 @@ def _everyday(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "host_verb", nargs="?", choices=("status",), metavar="status", help="show pid, age, memory, what runs, what was saved"
     )
     host.add_argument("--json", action="store_true", help="with status: as one JSON object")
+    board = verbs.add_parser(
+        "tensorboard",
+        help="show what a run's training logged, in the browser",
+        description="Starts TensorBoard on loopback with the logs of a run's training, also while that runs; Ctrl-C ends it.",
+    )
+    board.add_argument("run", help="name of the run, such as taxi.201307010000.g1, which every task's log says")
+    board.add_argument("--port", type=int, default=0, help="port on loopback; default: a free one")
     verbs.add_parser("demo", help="three scheduled quarters and a backfill through a real Airflow, ending with a summary")
 
 
@@ -122,6 +129,10 @@ def _verb(args: argparse.Namespace) -> Callable[[argparse.Namespace], int]:
         from waybill.cli import host
 
         return host.host
+    if args.verb == "tensorboard":
+        from waybill.cli import tensorboard
+
+        return tensorboard.tensorboard
     if args.verb == "demo":
         from waybill.cli import demo
 
