@@ -1,4 +1,4 @@
-"""`make bench`: everything that is measured, side by side in one run -> bench/RESULTS.md and bench/results.json.
+"""`make bench`: everything that is measured, side by side in one run -> bench/RESULTS.md, bench/TRAINING.md and bench/results.json.
 
 Ends with status 1 when a figure is not what it must be.
 """
@@ -12,20 +12,39 @@ import subprocess
 import sys
 import tempfile
 
-from bench import depth, report, runs, starts
+from bench import depth, report, runs, starts, training
 from waybill.cli import host
 from waybill.records.settings import PROJECT
+
+PARTS = ("runs", "training")
 
 
 def main() -> int:
     """Measures, writes the results and judges them."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3, help="runs of each kind (default %(default)s; a round takes some four minutes)")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each kind (default %(default)s; a round takes some five minutes)")
+    parser.add_argument("--only", choices=PARTS, help="measure only this part; the other part's results stay as they are")
     args = parser.parse_args()
-    found = runs.measure(args.rounds, say)
+    judged: list[report.Figure] = []
+    if args.only in (None, "training"):
+        trained = training.measure(args.rounds, say)
+        judged += report.training_figures(trained)
+        report.write_training(judged, trained, args.rounds)
+    if args.only in (None, "runs"):
+        judged += _runs(args.rounds)
+    for figure in judged:
+        say(figure.line)
+    return int(any(figure.value > figure.must for figure in judged))
+
+
+def _runs(rounds: int) -> list[report.Figure]:
+    """Whole runs, what happens before them, and how deep history may be."""
+    found = runs.measure(rounds, say)
     parsed = starts.dag_parse(say)
     with tempfile.TemporaryDirectory(prefix="waybill-bench-") as folder:
         started = starts.node_start(pathlib.Path(folder), say)
+    say("ingestion, beside CsvExampleGen:")
+    subprocess.run([sys.executable, str(PROJECT / "bench" / "ingest.py")], cwd=PROJECT, check=True)
     # Last, because from here on this process has TFX imported, and the others would share the machine with it.
     host.import_everything()
     logging.getLogger().setLevel(logging.ERROR)
@@ -33,11 +52,7 @@ def main() -> int:
         deep = depth.measure(pathlib.Path(folder), say)
     judged = report.figures(found, started, parsed, deep)
     report.write(judged, found, deep)
-    for figure in judged:
-        say(figure.line)
-    say("ingestion, beside CsvExampleGen:")
-    subprocess.run([sys.executable, str(PROJECT / "bench" / "ingest.py")], cwd=PROJECT, check=True)
-    return int(any(figure.value > figure.must for figure in judged))
+    return judged
 
 
 def say(line: str) -> None:

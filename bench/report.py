@@ -12,6 +12,7 @@ import platform
 import statistics
 from collections.abc import Mapping, Sequence
 
+from bench import training
 from bench.runs import COLD, EMPTY, LOCAL, PEER, WARM, Run
 
 FOLDER = pathlib.Path(__file__).parent
@@ -83,6 +84,15 @@ def figures(runs: Mapping[str, Sequence[Run]], node_start: float, dag_parse: flo
     ]
 
 
+def training_figures(trained: Mapping[str, float]) -> list[Figure]:
+    """What is judged of training."""
+    return [
+        Figure("training step: one worker / one process", trained[training.ONE] / trained[training.ALONE], 1.3, 1.15),
+        Figure("training step: two workers / one process on the same cores", trained[training.TWO] / trained[training.ALONE], 1.3, 1.15),
+        Figure("training step / its compute alone", trained[training.ALONE] / trained[training.COMPUTE], 1.3, 1.1),
+    ]
+
+
 def peer_figure(warm: Sequence[Run], peer: Sequence[Run]) -> Figure:
     """What a warm run costs beside TFX's own way onto Airflow."""
     return Figure("warm Airflow run / TFX AirflowDagRunner", median(warm) / median(peer), 0.15, 0.1)
@@ -119,7 +129,7 @@ def write_peer(figure: Figure, runs: Mapping[str, Sequence[Run]], airflow: str) 
     (FOLDER / "PEER.md").write_text("\n".join(lines) + "\n")
 
 
-def write(found: Sequence[Figure], runs: Mapping[str, Sequence[Run]], depth: Mapping[int, float]) -> None:
+def write(found: Sequence[Figure], runs: Mapping[str, Sequence[Run]], depth: Mapping[int, float], trained: Mapping[str, float]) -> None:
     """Writes results.json, RESULTS.md and the picture beside this file."""
     record(found)
     (FOLDER / "runs.svg").write_text(picture(runs))
@@ -133,7 +143,7 @@ def _page(found: Sequence[Figure], runs: Mapping[str, Sequence[Run]], depth: Map
         "# Results of `make bench`",
         "",
         *_where(len(runs[WARM])),
-        "Beside TFX's AirflowDagRunner: [PEER.md](PEER.md).",
+        "Beside TFX's AirflowDagRunner: [PEER.md](PEER.md). Training by several processes: [TRAINING.md](TRAINING.md).",
         "",
         *_judged(found),
         "",
