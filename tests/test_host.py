@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -169,6 +170,28 @@ def test_a_forked_node_computes_with_as_many_threads_as_it_is_told_though_its_pa
     environ = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-c", code], env=environ, check=True, capture_output=True, text=True, timeout=START)
     assert done.stdout.split("\n")[0] == "{1} {3} 3"
+
+
+def test_what_a_node_prints_is_in_its_log_while_it_works() -> None:
+    code = (
+        "import os, sys, time\n"
+        "from waybill.launch import backends\n"
+        "from waybill.records.node import NodeResult, Outcome\n"
+        "def work(todo):\n"
+        "    print('at work')\n"
+        "    time.sleep(600)\n"
+        "class Todo:\n"
+        "    to_text = lambda self: '{}'\n"
+        "backends.Work = type('Work', (), {'from_text': staticmethod(lambda text: text)})\n"
+        "backends.ForkBackend(work)(Todo(), os.open(os.devnull, os.O_RDONLY))\n"
+    )
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with subprocess.Popen([sys.executable, "-c", code], env=environ, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as node:
+        impatient = threading.Timer(60, node.kill)
+        impatient.start()
+        assert node.stdout.readline() == "at work\n"
+        impatient.cancel()
+        node.kill()
 
 
 @pytest.mark.parametrize(("text", "size"), [("0", 0), ("800M", 800 << 20), ("6G", 6 << 30), ("1024", 1024)])

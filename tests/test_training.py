@@ -66,10 +66,14 @@ class Plain(tf_keras.optimizers.Optimizer):
         return {}
 
 
-def build_counter() -> tf_keras.Model:
-    """A model that counts: a step takes, from the number kept for each row of its batch, the reciprocal of the batch's size."""
+def build_counter(apart: int) -> tf_keras.Model:
+    """A model that counts: a step takes, from the number kept for each row of its batch, the reciprocal of the batch's size.
+
+    Args:
+      apart: How far the numbers of two rows are from each other, in a table with room for all of them.
+    """
     inputs = {"x": tf_keras.Input([4], name="x"), "number": tf_keras.Input([1], dtype=tf.int64, name="number")}
-    kept = tf_keras.layers.Embedding(203, 1, embeddings_initializer="zeros")(inputs["number"])
+    kept = tf_keras.layers.Embedding(203 * apart, 1, embeddings_initializer="zeros")(inputs["number"])
     model = tf_keras.Model(inputs, tf_keras.layers.Flatten()(kept))
     optimizer = Plain()
     optimizer.build(model.trainable_variables)
@@ -77,17 +81,19 @@ def build_counter() -> tf_keras.Model:
     return model
 
 
-def parse_counted(serialized: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+def parse_counted(serialized: tf.Tensor, apart: int) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
     inputs, label = parse(serialized)
-    return {**inputs, "number": tf.cast(tf.round(tf.abs(label) // 1000), tf.int64)}, label
+    return {**inputs, "number": tf.cast(tf.round(tf.abs(label) // 1000), tf.int64) * apart}, label
 
 
-def counted(folder: pathlib.Path, plan: Plan, distribution: Distribution) -> list[float]:
+def counted(folder: pathlib.Path, plan: Plan, distribution: Distribution, apart: int) -> list[float]:
     """How often a training learned from each row of the train split."""
     write(folder, numbered=True)
     files = [str(folder / "train")], [str(folder / "eval")]
-    model = spread(Recipe(build_counter, parse_counted), plan, distribution, *files, str(folder / "run"), folder / "checkpoints")
-    return list(-model.get_weights()[0][:, 0] * distribution.global_batch)
+    recipe = Recipe(lambda: build_counter(apart), lambda rows: parse_counted(rows, apart))
+    model = spread(recipe, plan, distribution, *files, str(folder / "run"), folder / "checkpoints")
+    [table] = model.get_weights()
+    return list(-table[::apart, 0] * distribution.global_batch)
 
 
 def train(folder: pathlib.Path, plan: Plan, distribution: Distribution = ALONE) -> tf_keras.Model:

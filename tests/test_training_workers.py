@@ -112,7 +112,7 @@ def _in_child(work: Callable[[], None], writer: int, environ: dict[str, str]) ->
 
 
 @contextlib.contextmanager
-def training(folder: pathlib.Path, spread: dict[str, Any], plan: dict[str, Any], *, count: bool = False) -> Iterator[Forked]:
+def training(folder: pathlib.Path, spread: dict[str, Any], plan: dict[str, Any], *, count: int = 0) -> Iterator[Forked]:
     """A training of the small model of test_training.py, or of the one that counts."""
     folder.mkdir(exist_ok=True)
     if not count:
@@ -125,10 +125,10 @@ def training(folder: pathlib.Path, spread: dict[str, Any], plan: dict[str, Any],
         made.ended()
 
 
-def train(folder: pathlib.Path, spread: dict[str, Any], plan: dict[str, Any], count: bool = False) -> None:
+def train(folder: pathlib.Path, spread: dict[str, Any], plan: dict[str, Any], count: int = 0) -> None:
     made, asked = t.Plan(seed=3, **plan), Distribution(**spread)
     if count:
-        (folder / "counts.json").write_text(json.dumps([round(float(number), 3) for number in t.counted(folder, made, asked)]))
+        (folder / "counts.json").write_text(json.dumps([round(float(number), 3) for number in t.counted(folder, made, asked, count)]))
     else:
         np.savez(folder / "weights.npz", *t.train(folder, made, asked).get_weights())
 
@@ -199,10 +199,22 @@ def test_what_is_learned_does_not_depend_on_how_it_is_spread(
 def test_each_row_is_learned_from_once_in_each_pass_though_there_is_one_file_and_no_batch_comes_out_even(
     spread: dict[str, Any], tmp_path: pathlib.Path
 ) -> None:
-    with training(tmp_path, spread, {"steps": 203, "look_every": 29, "patience": 100}, count=True) as made:
+    with training(tmp_path, spread, {"steps": 203, "look_every": 29, "patience": 100}, count=1) as made:
         assert made.ended() == 0, made.said
     counts = json.loads((tmp_path / "counts.json").read_text())
     assert counts == pytest.approx([12.0] * 203, abs=0.01), "203 steps of 12 rows are twelve passes over 203 rows"
+
+
+def test_a_table_that_is_cut_into_parts_for_two_servers_is_learned_by_every_part_and_is_whole_again(tmp_path: pathlib.Path) -> None:
+    far_apart = 700  # 142,100 numbers are more than half a megabyte
+    with training(tmp_path, {**SERVED, "servers": 2}, {**CUT, "steps": 203, "look_every": 29}, count=far_apart) as cut:
+        saved(tmp_path)
+        cut.send(signal.SIGKILL)
+    with training(tmp_path, {**SERVED, "servers": 2}, {**CUT, "steps": 203, "look_every": 29}, count=far_apart) as made:
+        assert made.ended() == 0, made.said
+        assert "training goes on after step" in made.said
+    counts = json.loads((tmp_path / "counts.json").read_text())
+    assert counts == pytest.approx([12.0] * 203, abs=0.01)
 
 
 def test_on_servers_as_good_a_model_is_learned(tmp_path: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> None:

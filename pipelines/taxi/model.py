@@ -83,7 +83,7 @@ def build(learning_rate: float) -> tf_keras.Model:
     for units in _HIDDEN:
         hidden = layers.Dense(units, activation="relu")(hidden)
     logit = layers.Add()([layers.Dense(1)(hidden), *wide])
-    model = tf_keras.Model(inputs, layers.Activation("sigmoid", name=PREDICTION)(logit))
+    model = tf_keras.Model(inputs, layers.Activation("sigmoid", dtype="float32", name=PREDICTION)(logit))
     metrics = [tf_keras.metrics.BinaryAccuracy(name="accuracy"), tf_keras.metrics.AUC(name="auc")]
     optimizer = tf_keras.optimizers.Adam(learning_rate)
     optimizer.build(model.trainable_variables)  # if the first training step had to do it, it would be traced a second time without

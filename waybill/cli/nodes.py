@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
     if args.lifeline:
         end_with_standard_input()
     settings = places.load()
-    if settings.training_index:
+    if settings.training_job and settings.training_index:
         return _join(settings)
     status = _run(args, ColdBackend(EXECUTE, settings.node_memory))
     if settings.training_job and status == 0:

@@ -8,6 +8,7 @@ import os
 import pathlib
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 
@@ -107,6 +108,7 @@ def standby(run: Callable[[Work], NodeResult], practice: Sequence[Callable[[], o
         output, errors, answer, _ = descriptors  # the last is the lease, which is held as long as this process lives
         os.dup2(output, 1)
         os.dup2(errors, 2)
+        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
         os.environ.clear()
         os.environ.update(task["environment"])
         os.chdir(task["folder"])

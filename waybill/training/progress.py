@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 import pathlib
 import re
 import shutil
@@ -27,7 +28,7 @@ from waybill.launch.errors import LaunchError
 
 _FINISHED = "finished.json"
 _PART = re.compile(r"/part_([0-9]+)(?::0)?$")
-_DAMAGE = (AssertionError, ValueError, IndexError, FileNotFoundError, zipfile.BadZipFile)
+_DAMAGE = (AssertionError, EOFError, ValueError, IndexError, FileNotFoundError, zipfile.BadZipFile)
 
 
 class CheckpointDamaged(LaunchError):
@@ -112,7 +113,10 @@ class Progress:
         """Saves the state and says that nothing more is to be learned, so that an attempt that is cut off after it need not train."""
         self.save()
         part = self._folder / f".{_FINISHED}"
-        part.write_text(json.dumps(dataclasses.asdict(Finished(self.step, self.best_step, self.best_loss))))
+        with part.open("w") as file:
+            json.dump(dataclasses.asdict(Finished(self.step, self.best_step, self.best_loss)), file)
+            file.flush()
+            os.fsync(file.fileno())
         part.rename(self._folder / _FINISHED)
 
 
@@ -132,11 +136,18 @@ class Finished:
 
     @classmethod
     def read(cls, folder: pathlib.Path) -> Finished | None:
-        """What a folder's training came to; None when it is not done."""
+        """What a folder's training came to; None when it is not done.
+
+        Raises:
+          CheckpointDamaged: if that cannot be read.
+        """
+        path = folder / _FINISHED
         try:
-            return cls(**json.loads((folder / _FINISHED).read_text()))
+            return cls(**json.loads(path.read_text()))
         except FileNotFoundError:
             return None
+        except (ValueError, TypeError) as error:
+            raise _damaged(folder, path, error) from None
 
     def give_best(self, folder: pathlib.Path, model: Any) -> None:
         """Gives a model that is built like the trained one the weights with the best loss.
@@ -163,7 +174,7 @@ def _best(folder: pathlib.Path, step: int) -> pathlib.Path:
 
 def _damaged(folder: pathlib.Path, path: object, error: Exception) -> CheckpointDamaged:
     shutil.rmtree(folder)
-    why = str(error).strip().splitlines()[0]
+    why = (str(error).strip() or type(error).__name__).splitlines()[0]
     return CheckpointDamaged(
         f"the training's state in {path} cannot be read ({why}). It has been removed; the next attempt trains from the start"
     )

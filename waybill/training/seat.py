@@ -142,7 +142,7 @@ def precision(distribution: Distribution) -> Iterator[None]:
 
 def _strategy(distribution: Distribution) -> tf.distribute.Strategy | None:
     if distribution.served:
-        # A weight of a quarter of a megabyte or more, as an embedding's table is, is cut into as many parts as there are servers.
+        # A large weight, as an embedding's table is, is cut into parts for several servers.
         cut = tf.distribute.experimental.partitioners.MinSizePartitioner(min_shard_bytes=_WORTH_CUTTING, max_shards=distribution.servers)
         return tf.distribute.ParameterServerStrategy(tf.distribute.cluster_resolver.TFConfigClusterResolver(), variable_partitioner=cut)
     if distribution.strategy == "none":
