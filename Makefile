@@ -72,12 +72,12 @@ bench: ## measures, side by side with what one would use instead
 	$(SETUP) tools tfx airflow
 	@.venv/bin/python -m bench
 
-board: ## installs a TensorBoard that shows profiles, for `waybill tensorboard`
-	$(SETUP) tools board
-
 bench-peer: ## measures a warm run beside TFX's AirflowDagRunner on Airflow 2.11, which gets an environment of its own
 	$(SETUP) tools tfx airflow peer
 	@.venv/bin/python -m bench.peer
+
+board: ## installs a TensorBoard that shows profiles, for `waybill tensorboard`
+	$(SETUP) tools board
 
 clean: ## stops Airflow and removes environments and caches; var/ with your data and models stays
 	@if [ -x .venv/bin/waybill ]; then .venv/bin/waybill down || true; fi

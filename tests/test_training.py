@@ -16,7 +16,7 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from waybill.records.distribution import Distribution
+from waybill.records.distribution import Distribution, Place
 from waybill.records.settings import PROJECT
 from waybill.training import rows
 from waybill.training.progress import CheckpointDamaged
@@ -156,7 +156,7 @@ def test_a_killed_training_goes_on_and_gives_the_same_model(
     saved = step(tmp_path)
     assert 0 < saved < PLAN.steps, "it was not cut off in its work"
 
-    with caplog.at_level("INFO"):
+    with caplog.at_level("INFO", logger="absl"):
         model = train(tmp_path, PLAN)
 
     assert f"goes on after step {saved} of 1200" in caplog.text
@@ -189,6 +189,7 @@ def test_training_that_was_cut_after_it_got_no_better_does_not_begin_to_wait_ane
 def test_a_state_that_cannot_be_read_is_removed_and_said_and_the_next_attempt_trains_from_the_start(tmp_path: pathlib.Path) -> None:
     short = Plan(steps=80, seed=3, look_every=40, save_seconds=0)
     expected = train(tmp_path, short).get_weights()
+    (tmp_path / "checkpoints" / "finished.json").unlink()  # as if it had been cut off before its end
     [data] = (tmp_path / "checkpoints" / "state").glob("*.data-*")
     data.write_bytes(data.read_bytes()[: data.stat().st_size // 2])
 
@@ -196,6 +197,20 @@ def test_a_state_that_cannot_be_read_is_removed_and_said_and_the_next_attempt_tr
         train(tmp_path, short)
 
     assert not (tmp_path / "checkpoints").exists()
+    same(train(tmp_path, short), expected)
+
+
+@pytest.mark.parametrize("what", ["finished.json", "best/*.npz"])
+@pytest.mark.parametrize("left", [0, 0.5])
+def test_a_finished_training_of_which_half_is_left_is_trained_again(tmp_path: pathlib.Path, what: str, left: float) -> None:
+    short = Plan(steps=80, seed=3, look_every=40, save_seconds=0)
+    expected = train(tmp_path, short).get_weights()
+    [half] = (tmp_path / "checkpoints").glob(what)
+    half.write_bytes(half.read_bytes()[: int(half.stat().st_size * left)])
+
+    with pytest.raises(CheckpointDamaged, match=r"cannot be read .*trains from the start"):
+        train(tmp_path, short)
+
     same(train(tmp_path, short), expected)
 
 
@@ -215,7 +230,7 @@ def test_each_pass_gives_every_row_once_whoever_gets_it_and_a_resumed_one_the_re
 
     def drawn(done: int, steps: int) -> list[list[bytes]]:
         """The rows of each step, of all workers."""
-        seats = [Seat(distribution, number) for number in range(workers)]
+        seats = [Seat(distribution, Place("worker", number)) for number in range(workers)]
         shares = [seat.rows(rows.stream(files, 1000, 5), done, lambda batch: batch).take(steps).as_numpy_iterator() for seat in seats]
         return [sorted(row for batch in step for row in batch) for step in zip(*shares, strict=True)]
 

@@ -82,8 +82,7 @@ class Progress:
         self.step, self.best_step, self.waited = (int(numbers[name]) for name in ("step", "best_step", "waited"))
         self.best_loss = numbers["best_loss"]
         if self.best_step:
-            with np.load(_best(self._folder, self.best_step)) as found:
-                self._best = [found[name] for name in found.files]
+            self._best = _arrays(_best(self._folder, self.best_step))
 
     def look(self, loss: float) -> None:
         """Notes a look at the eval split, and keeps the weights in memory when they are the best so far."""
@@ -157,8 +156,7 @@ class Finished:
         """
         path = _best(folder, self.best_step)
         try:
-            with np.load(path) as found:
-                model.set_weights([found[name] for name in found.files])
+            model.set_weights(_arrays(path))
         except _DAMAGE as error:
             raise _damaged(folder, path, error) from None
 
@@ -170,6 +168,11 @@ def logs(folder: pathlib.Path) -> pathlib.Path:
 
 def _best(folder: pathlib.Path, step: int) -> pathlib.Path:
     return folder / "best" / f"after-{step}.npz"
+
+
+def _arrays(path: pathlib.Path) -> list[Any]:
+    with path.open("rb") as file, np.load(file) as found:  # opened here: of half a file NumPy leaves it open
+        return [found[name] for name in found.files]
 
 
 def _damaged(folder: pathlib.Path, path: object, error: Exception) -> CheckpointDamaged:
