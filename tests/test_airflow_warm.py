@@ -47,6 +47,15 @@ def children(pid: int) -> list[int]:
     return [int(child) for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+def soon(condition: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 10
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
 def in_background(process: NodeProcess) -> tuple[threading.Thread, list[NodeResult]]:
     results: list[NodeResult] = []
     thread = threading.Thread(target=lambda: results.append(process.run()))
@@ -123,29 +132,24 @@ def test_what_a_command_leaves_running_ends_with_it_and_its_result_stands(host: 
 
 
 def test_the_process_that_waits_for_the_next_command_is_not_missed_when_it_is_killed(host: RunningHost) -> None:
+    assert soon(lambda: len(children(host.process.pid)) == 1)
     [waiting] = children(host.process.pid)
     os.kill(waiting, signal.SIGKILL)
-    deadline = time.monotonic() + 10
-    while waiting in children(host.process.pid):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    assert soon(lambda: waiting not in children(host.process.pid))
     assert run(host, "nothing") == DONE
     assert run(host, "who") == DONE
     assert host.noted("who")["pid"] != waiting
 
 
 def test_a_command_gets_the_process_that_waits_and_another_waits_then(host: RunningHost) -> None:
+    assert soon(lambda: len(children(host.process.pid)) == 1)
     [waiting] = children(host.process.pid)
     running = start(host, "wait")()
     assert running.pid == waiting
-    assert len(children(host.process.pid)) == 2
+    assert soon(lambda: len(children(host.process.pid)) == 2), "the host answers before it forks the next"
     running.kill()
     running.wait()
-    deadline = time.monotonic() + 10
-    while waiting in children(host.process.pid):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    assert len(children(host.process.pid)) == 1
+    assert soon(lambda: len(children(host.process.pid)) == 1 and waiting not in children(host.process.pid))
 
 
 def test_when_the_host_is_killed_its_commands_die_and_say_why(host: RunningHost) -> None:
