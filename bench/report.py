@@ -129,6 +129,13 @@ def write_peer(figure: Figure, runs: Mapping[str, Sequence[Run]], airflow: str) 
     (FOLDER / "PEER.md").write_text("\n".join(lines) + "\n")
 
 
+def write_training(found: Sequence[Figure], trained: Mapping[str, float], rounds: int) -> None:
+    """Writes the figures and TRAINING.md beside this file."""
+    record(found)
+    lines = ["# Training, measured by `make bench`", "", *_where(rounds), "", *_judged(found), "", *training.table(trained)]
+    (FOLDER / "TRAINING.md").write_text("\n".join(lines) + "\n")
+
+
 def write(found: Sequence[Figure], runs: Mapping[str, Sequence[Run]], depth: Mapping[int, float], trained: Mapping[str, float]) -> None:
     """Writes results.json, RESULTS.md and the picture beside this file."""
     record(found)
