@@ -136,7 +136,7 @@ def write_training(found: Sequence[Figure], trained: Mapping[str, float], rounds
     (FOLDER / "TRAINING.md").write_text("\n".join(lines) + "\n")
 
 
-def write(found: Sequence[Figure], runs: Mapping[str, Sequence[Run]], depth: Mapping[int, float], trained: Mapping[str, float]) -> None:
+def write(found: Sequence[Figure], runs: Mapping[str, Sequence[Run]], depth: Mapping[int, float]) -> None:
     """Writes results.json, RESULTS.md and the picture beside this file."""
     record(found)
     (FOLDER / "runs.svg").write_text(picture(runs))
