@@ -166,9 +166,12 @@ def test_a_good_quarter_ends_green_with_its_release_though_a_process_of_every_no
     assert releases(story) == ["20130401000001"]
     assert set(story.killed) == set(tasks) - {"run_spec"}
     again = {name for name, task in tasks.items() if task["try_number"] == 2}
-    # A span and the schema belong to both quarters: the other one's task may have been at work when it was killed.
-    assert {name for name, unit in story.killed.items() if ".g1" in unit} <= again
-    assert "killed by SIGKILL" in story.log(GOOD, tasks["trainer"], 1)
+    # A span and the schema belong to both quarters: the other one's task may have been at work when it was killed. A short node's
+    # process may have been killed before it had its work or after it had answered, which costs nobody anything.
+    assert {name for name, unit in story.killed.items() if ".g1" in unit and name in Killer.LONG} <= again
+    assert {"transform", "trainer", "evaluator"} <= again
+    for name in again:
+        assert "killed by SIGKILL" in story.log(GOOD, tasks[name], 1), name
     assert not list(story.service.settings.scratch.rglob("trainer")), "nobody has to go on from there any more"
 
 
