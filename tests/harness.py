@@ -6,8 +6,6 @@ import dataclasses
 import os
 import pathlib
 import pickle
-import sys
-import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +21,7 @@ from waybill.launch.execute import execute
 from waybill.launch.graph import build_graph
 from waybill.launch.landing import deliver
 from waybill.launch.node import run_node
+from waybill.launch.standby import fork
 from waybill.launch.window import interval_from
 from waybill.records import settings as settings_lib
 from waybill.records.graph import Graph, PipelineSettings
@@ -40,18 +39,13 @@ def apart(work: Callable[[], Any]) -> Any:
     """Runs `work` in a forked process and returns its result; the test process itself opens no store, so that it may fork."""
     assert not runs_tensorflow(), "this process has run a TensorFlow op, so that its children would hang; tests that fork come first"
     reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            os.close(reader)
-            os.write(writer, pickle.dumps(work()))
-            status = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            sys.stderr.flush()
-            os._exit(status)
+
+    def answer_it() -> int:
+        os.close(reader)
+        os.write(writer, pickle.dumps(work()))
+        return 0
+
+    child = fork(answer_it)
     os.close(writer)
     with os.fdopen(reader, "rb") as handle:
         answer = handle.read()

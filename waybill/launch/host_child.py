@@ -83,9 +83,7 @@ class Children:
 
     def ended(self, pid: int) -> int | None:
         """The exit status of a process that has ended, when nothing of its group is left; None while it runs."""
-        if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-            return None
-        return self.end(pid)
+        return self.end(pid) if _is_over(pid) else None
 
     def end(self, pid: int) -> int:
         """Kills a process and its group; returns its exit status. Until it is reaped its number cannot be another's."""
@@ -95,10 +93,9 @@ class Children:
 
     def sweep(self, running: set[int]) -> None:
         """Kills what left its group before its command ended: the kernel has made it the host's own child."""
-        if self._waiting is not None and os.waitid(os.P_PID, self._waiting.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+        if self._waiting is not None and _is_over(self._waiting.pid):
             self._say("the process that waited for a command has ended")
-            self._waiting.dismiss()
-            self._waiting = None
+            self._dismiss()
         known = running | ({self._waiting.pid} if self._waiting else set())
         while strangers := [pid for pid in _children() if pid not in known]:
             for pid in strangers:
@@ -108,10 +105,18 @@ class Children:
 
     def end_all(self) -> None:
         """Kills everything that is left."""
+        self._dismiss()
+        self.sweep(set())
+
+    def _dismiss(self) -> None:
         if self._waiting is not None:
             self._waiting.dismiss()
             self._waiting = None
-        self.sweep(set())
+
+
+def _is_over(pid: int) -> bool:
+    """Whether a child has ended; it is left to be reaped."""
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 def _children() -> list[int]:

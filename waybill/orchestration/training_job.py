@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from waybill.records.settings import Settings
+from waybill.records.settings import Kubernetes, Settings
 
 SERVICE = "waybill-training"
 PORT = 2222
@@ -43,37 +43,6 @@ def manifest(name: str, words: Sequence[str], processes: int, settings: Settings
     cluster = settings.kubernetes
     if cluster is None:
         raise ValueError("WAYBILL_KUBERNETES_IMAGE is not set")
-    peers = ",".join(f"{name}-{index}.{SERVICE}:{PORT}" for index in range(processes))
-    resources: dict[str, str] = {"cpu": cluster.cpu, "memory": cluster.memory}
-    if cluster.gpus:
-        resources["nvidia.com/gpu"] = str(cluster.gpus)
-    home = str(settings.home)
-    environment = {"WAYBILL_HOME": home, "WAYBILL_TRAINING_JOB": name, "WAYBILL_TRAINING_PEERS": peers, "HOME": "/tmp", "TMPDIR": "/tmp"}
-    container = {
-        "name": "process",
-        "image": cluster.image,
-        "command": [str(settings.tfx_python), "-m", "waybill.cli.main", *words],
-        "env": [
-            *({"name": key, "value": value} for key, value in environment.items()),
-            {"name": "WAYBILL_STORE_URL", "valueFrom": {"secretKeyRef": {"name": cluster.secret, "key": "url"}}},
-        ],
-        "ports": [{"name": "tensorflow", "containerPort": PORT, "protocol": "TCP"}],
-        "resources": {"requests": resources, "limits": resources},
-        "volumeMounts": [{"name": "home", "mountPath": home}, {"name": "temporary", "mountPath": "/tmp"}],
-        "securityContext": {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}},
-    }
-    pod = {
-        "metadata": {"labels": LABEL},
-        "spec": {
-            "restartPolicy": "Never",  # Airflow decides on another attempt
-            "subdomain": SERVICE,
-            "terminationGracePeriodSeconds": _GRACE,
-            "automountServiceAccountToken": False,
-            "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
-            "containers": [container],
-            "volumes": [{"name": "home", "persistentVolumeClaim": {"claimName": cluster.claim}}, {"name": "temporary", "emptyDir": {}}],
-        },
-    }
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -85,6 +54,45 @@ def manifest(name: str, words: Sequence[str], processes: int, settings: Settings
             "backoffLimit": 0,  # the end of one is the end of all
             "podReplacementPolicy": "Failed",
             "ttlSecondsAfterFinished": _KEPT,
-            "template": pod,
+            "template": _pod(name, words, processes, settings, cluster),
         },
+    }
+
+
+def _pod(name: str, words: Sequence[str], processes: int, settings: Settings, cluster: Kubernetes) -> dict[str, Any]:
+    """The template of the Job's pods."""
+    return {
+        "metadata": {"labels": LABEL},
+        "spec": {
+            "restartPolicy": "Never",  # Airflow decides on another attempt
+            "subdomain": SERVICE,
+            "terminationGracePeriodSeconds": _GRACE,
+            "automountServiceAccountToken": False,
+            "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+            "containers": [_container(name, words, processes, settings, cluster)],
+            "volumes": [{"name": "home", "persistentVolumeClaim": {"claimName": cluster.claim}}, {"name": "temporary", "emptyDir": {}}],
+        },
+    }
+
+
+def _container(name: str, words: Sequence[str], processes: int, settings: Settings, cluster: Kubernetes) -> dict[str, Any]:
+    """The one process of a pod: the launcher's command, and what it has to know of the others."""
+    peers = ",".join(f"{name}-{index}.{SERVICE}:{PORT}" for index in range(processes))
+    resources: dict[str, str] = {"cpu": cluster.cpu, "memory": cluster.memory}
+    if cluster.gpus:
+        resources["nvidia.com/gpu"] = str(cluster.gpus)
+    home = str(settings.home)
+    environment = {"WAYBILL_HOME": home, "WAYBILL_TRAINING_JOB": name, "WAYBILL_TRAINING_PEERS": peers, "HOME": "/tmp", "TMPDIR": "/tmp"}
+    return {
+        "name": "process",
+        "image": cluster.image,
+        "command": [str(settings.tfx_python), "-m", "waybill.cli.main", *words],
+        "env": [
+            *({"name": key, "value": value} for key, value in environment.items()),
+            {"name": "WAYBILL_STORE_URL", "valueFrom": {"secretKeyRef": {"name": cluster.secret, "key": "url"}}},
+        ],
+        "ports": [{"name": "tensorflow", "containerPort": PORT, "protocol": "TCP"}],
+        "resources": {"requests": resources, "limits": resources},
+        "volumeMounts": [{"name": "home", "mountPath": home}, {"name": "temporary", "mountPath": "/tmp"}],
+        "securityContext": {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}},
     }

@@ -22,7 +22,7 @@ from waybill.training.seat import Seat, dealt_by_row
 
 def fit(
     recipe: Recipe, plan: Plan, train_files: Sequence[str], eval_files: Sequence[str], folder: pathlib.Path, seat: Seat
-) -> tuple[tf_keras.Model, Progress]:
+) -> tf_keras.Model:
     """Trains until the steps are used up or the eval split's loss gets no better.
 
     Args:
@@ -34,7 +34,7 @@ def fit(
       seat: This process's place in the training.
 
     Returns:
-      The model with the weights of the last step, and the progress, which has the best ones.
+      The model with the weights of the last step; the best ones are in the folder.
 
     Raises:
       CheckpointDamaged: if an earlier attempt's state is there and cannot be read.
@@ -60,7 +60,7 @@ def fit(
             )
     if seat.chief:
         progress.finish()
-    return model, progress
+    return model
 
 
 def begin(recipe: Recipe, plan: Plan, folder: pathlib.Path, seat: Seat) -> tuple[tf_keras.Model, Progress]:

@@ -14,9 +14,7 @@ def read(patterns: Sequence[str]) -> tf.data.Dataset:
 
     TFX's own reader orders files by their paths, which hold numbers of executions, so that a rebuilt store would train another model.
     """
-    paths = [path for pattern in patterns for path in sorted(tf.io.gfile.glob(pattern))]
-    files = tf.data.Dataset.from_tensor_slices(paths)
-    return files.flat_map(lambda path: tf.data.TFRecordDataset(path, compression_type="GZIP"))
+    return _rows_of(_paths(patterns))
 
 
 def stream(patterns: Sequence[str], shuffled: int, seed: int) -> tf.data.Dataset:
@@ -29,7 +27,16 @@ def stream(patterns: Sequence[str], shuffled: int, seed: int) -> tf.data.Dataset
       shuffled: Rows held in memory to draw from.
       seed: What the orders follow from.
     """
-    rows = read(patterns)
-    if sum(tf.io.gfile.stat(path).length for pattern in patterns for path in tf.io.gfile.glob(pattern)) <= _KEPT:
+    paths = _paths(patterns)
+    rows = _rows_of(paths)
+    if sum(tf.io.gfile.stat(path).length for path in paths) <= _KEPT:
         rows = rows.cache()
     return rows.shuffle(shuffled, seed).repeat()
+
+
+def _paths(patterns: Sequence[str]) -> list[str]:
+    return [path for pattern in patterns for path in sorted(tf.io.gfile.glob(pattern))]
+
+
+def _rows_of(paths: Sequence[str]) -> tf.data.Dataset:
+    return tf.data.Dataset.from_tensor_slices(paths).flat_map(lambda path: tf.data.TFRecordDataset(path, compression_type="GZIP"))

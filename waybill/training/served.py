@@ -22,7 +22,7 @@ from absl import logging
 from waybill.training import rows
 from waybill.training.fit import begin
 from waybill.training.pace import Pace, profiled
-from waybill.training.progress import Progress, logs
+from waybill.training.progress import logs
 from waybill.training.recipe import Plan, Recipe
 from waybill.training.seat import Seat
 
@@ -30,12 +30,10 @@ _AHEAD = 4  # batches that are out for each worker
 _LOOK_EVERY = 0.5  # seconds
 
 
-def fit_served(
-    recipe: Recipe, plan: Plan, train_files: Sequence[str], eval_files: Sequence[str], folder: pathlib.Path, seat: Seat
-) -> tuple[tf_keras.Model, Progress]:
+def fit_served(recipe: Recipe, plan: Plan, train_files: Sequence[str], eval_files: Sequence[str], folder: pathlib.Path, seat: Seat) -> None:
     """Trains until the steps are used up or the eval split's loss gets no better; the chief's part.
 
-    A step is one batch, learned from by one worker. Arguments and results are those of `fit.fit`.
+    A step is one batch, learned from by one worker. The arguments are those of `fit.fit`.
 
     Raises:
       CheckpointDamaged: if an earlier attempt's state is there and cannot be read.
@@ -66,7 +64,6 @@ def fit_served(
             if pace.due:
                 pace.save()
     progress.finish()
-    return model, progress
 
 
 class _Crew:

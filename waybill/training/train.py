@@ -81,7 +81,7 @@ def _fit(
     """Trains here, or in as many processes as are asked for; returns the model if it is one that can be exported as it is."""
     if not distribution.places:
         with seat.precision(distribution):
-            model, _ = fit(recipe, plan, train_files, eval_files, folder, seat.take(distribution))
+            model = fit(recipe, plan, train_files, eval_files, folder, seat.take(distribution))
         return model if distribution.strategy == "none" and not distribution.mixed_precision and not distribution.xla else None
     threads = max(1, (tf.config.threading.get_intra_op_parallelism_threads() or os.cpu_count() or 1) // distribution.workers)
 
