@@ -16,6 +16,7 @@ from waybill.records.places import Places
 from waybill.records.run_spec import Code, Environment, Partition, RunSpec, Trigger
 from waybill.store.connection import Store
 from waybill.store.initialise import Types, initialise
+from waybill.store.journal import DECISION_TYPE
 
 
 def init(args: argparse.Namespace) -> int:
@@ -82,8 +83,10 @@ def compiled(name: str) -> Any:
 
 
 def types_of(irs: list[Any]) -> Types:
-    """Every artifact, execution and context type that the pipelines' nodes use, each once."""
-    artifacts, executions, contexts = {}, {}, {}
+    """Every artifact, execution and context type that the pipelines' nodes use, each once, and that of decisions."""
+    from ml_metadata.proto import metadata_store_pb2
+
+    artifacts, executions, contexts = {}, {DECISION_TYPE: metadata_store_pb2.ExecutionType(name=DECISION_TYPE)}, {}
     for ir in irs:
         for node in (n.pipeline_node for n in ir.nodes):
             executions[node.node_info.type.name] = node.node_info.type

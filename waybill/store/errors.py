@@ -11,3 +11,7 @@ class NotInitialised(StoreError):
 
 class UnsupportedStore(StoreError):
     """The URL names a database that MLMD 1.21 does not speak."""
+
+
+class Overtaken(StoreError):
+    """Another decision on the same subject was recorded first."""

@@ -53,6 +53,7 @@ event = sa.Table(
     sa.Column("artifact_id", sa.Integer),
     sa.Column("execution_id", sa.Integer),
     sa.Column("type", sa.Integer),
+    sa.Column("milliseconds_since_epoch", sa.BigInteger),
     quote=False,
 )
 event_path = sa.Table(
