@@ -15,6 +15,7 @@ from waybill.launch.choice import RESOLVER, run_resolver
 from waybill.launch.compile import CompiledNode, CreatePipeline, compile_pipeline, node_of
 from waybill.launch.errors import ChainBroken, InputsUnresolved
 from waybill.launch.inputs import InputResolver, channels_of, pin
+from waybill.launch.installation import Installation, entered
 from waybill.launch.launcher import NodeLauncher, check_seams, reusable
 from waybill.launch.partitions import CorruptPartition
 from waybill.launch.process import compute_with, no_words_to_developers
@@ -90,7 +91,8 @@ class _Execution:
         pin(self._compiled.node, resolved)
         earlier = reusable(self._earlier(), {key: [a.id for a in found] for key, found in resolved.items()})
         launcher = NodeLauncher(self._compiled, self._connection, stamps, earlier, self._todo.attempt)
-        launcher.launch()
+        with entered(Installation(self._store, self._settings, tuple(self._lineage), self._graph)):
+            launcher.launch()
         result = self._result(self._finished(resolved), "done")
         shutil.rmtree(self._scratch, ignore_errors=True)  # nobody has to go on from there any more
         return dataclasses.replace(result, extra={EXECUTOR_SECONDS: round(launcher.executor_seconds, 3)})
