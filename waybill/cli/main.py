@@ -18,6 +18,15 @@ A first run, from data to a served model:
 Where things are is set by the environment: WAYBILL_HOME, WAYBILL_LANDING, WAYBILL_SERVING, WAYBILL_STORE_URL.
 """
 
+SHOWN = 20  # lines of a list that nobody said how long they want
+DECISIONS = {
+    "promote": "serve a release; an older interval's needs a second person",
+    "approve": "agree to a promotion that somebody else asked for",
+    "rollback": "serve a version again that was served before, and pin it",
+    "pin": "keep scheduled runs from promoting by themselves",
+    "unpin": "let scheduled runs promote by themselves again",
+}
+
 
 def main(argv: list[str] | None = None) -> int:
     """Parses the command line and runs a verb; returns the exit status."""
@@ -47,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
     )
     verbs = top.add_subparsers(dest="verb", metavar="verb", required=True)
     _everyday(verbs)
+    _serving(verbs)
     _orchestrators(verbs)
     return top
 
@@ -87,6 +97,23 @@ def _everyday(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     board.add_argument("run", help="name of the run, such as taxi.201307010000.g1, which every task's log says")
     board.add_argument("--port", type=int, default=0, help="port on loopback; default: a free one")
     verbs.add_parser("demo", help="three scheduled quarters and a backfill through a real Airflow, ending with a summary")
+
+
+def _serving(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    for name, says in (("status", "what is served of a model, and the last decisions"), ("releases", "a model's releases and their state")):
+        look = verbs.add_parser(name, help=says)
+        look.add_argument("pipeline", help="name of the pipeline, which is the model's")
+        look.add_argument("--limit", type=int, default=SHOWN, help=f"how many lines at most, default {SHOWN}")
+        look.add_argument("--json", action="store_true", help="as one JSON object")
+    for name, says in DECISIONS.items():
+        verb = verbs.add_parser(name, help=says, description=f"{says[0].upper()}{says[1:]}. Asked twice, it is done once.")
+        verb.add_argument("pipeline", help="name of the pipeline, which is the model's")
+        if name in ("promote", "rollback"):
+            verb.add_argument("version", type=int, help="the release, as `waybill releases` shows it")
+        if name == "approve":
+            verb.add_argument("number", type=int, help="the request, as `waybill status` shows it")
+        verb.add_argument("--why", required=True, help="the reason, for the record")
+        verb.add_argument("--as", dest="who", default="", metavar="USER", help="for orchestrators: the user who is logged in there")
 
 
 def _orchestrators(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -137,6 +164,10 @@ def _verb(args: argparse.Namespace) -> Callable[[argparse.Namespace], int]:
         from waybill.cli import demo
 
         return demo.demo
+    if args.verb in ("status", "releases", *DECISIONS):
+        from waybill.cli import serving
+
+        return {"status": serving.status, "releases": serving.show_releases}.get(args.verb, serving.decide)
     from waybill.cli import airflow
 
     return airflow.up if args.verb == "up" else airflow.down

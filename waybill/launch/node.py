@@ -9,7 +9,7 @@ from typing import Protocol
 
 from waybill.launch import freeze, identity, reference, repair, specs, units, work
 from waybill.launch.errors import GateClosed, LaunchError, SpecMismatch, SpecMissing
-from waybill.launch.gates import check_before, verdict_of
+from waybill.launch.gates import PROMOTION_TYPE, check_before, verdict_of
 from waybill.launch.inputs import InputResolver
 from waybill.launch.lease import lease
 from waybill.launch.work import Work
@@ -142,8 +142,16 @@ class _Attempt:
             message = f"an earlier attempt had finished it: execution {done.id} of {self._unit.name}"
         return self._judged(NodeResult(self._node.id, outcome, message, run=self._unit.name, execution=done.id, outputs=refs))
 
+    def _promoted(self, result: NodeResult) -> NodeResult:
+        """Says what a promoter's finished execution decided."""
+        found = [a for group in reads.outputs(self._store, result.execution).values() for a in group if a.type == PROMOTION_TYPE]
+        decided = {name: str(a.properties.get(name, "")) for a in found for name in ("outcome", "version", "says")}
+        return dataclasses.replace(result, message=decided.get("says", result.message), extra={**result.extra, "promotion": decided})
+
     def _judged(self, result: NodeResult) -> NodeResult:
-        """Turns a gate's finished execution into its verdict."""
+        """Turns a gate's finished execution into its verdict, and a promoter's into its decision."""
+        if self._node.promotes and result.successful:
+            return self._promoted(result)
         if not (self._node.gate and result.successful):
             return result
         verdict = verdict_of(self._store, result.execution)

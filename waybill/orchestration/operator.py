@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from airflow.sdk import BaseOperator
+from airflow.sdk import Asset, AssetAlias, BaseOperator
 from airflow.sdk.exceptions import AirflowRescheduleException
 
 from waybill.orchestration import asking
@@ -109,6 +109,28 @@ class NodeOperator(LauncherOperator):
     def execute(self, context: Any) -> dict[str, Any]:
         """Runs the node; in a mapped stage for the span at the task's position in the window."""
         return conclude(self.launch(node_words(self, context)), self.log)
+
+
+class PromoterOperator(NodeOperator):
+    """Decides whether a release is served. A promotion is an asset event, for whoever waits for one; a hold is none.
+
+    Args:
+      asset: Name of the asset: the model as it is served.
+    """
+
+    def __init__(self, *, asset: str, **kwargs: Any):
+        super().__init__(outlets=[AssetAlias(asset)], **kwargs)
+        self.asset = asset
+
+    def execute(self, context: Any) -> dict[str, Any]:
+        """Runs the node and tells Airflow of a promotion."""
+        result = self.launch(node_words(self, context))
+        told = conclude(result, self.log)
+        promotion = dict(result.extra.get("promotion", {}))
+        if promotion.get("outcome") == "promoted":
+            served = Asset(name=self.asset, uri=f"waybill://{self.asset}")
+            context["outlet_events"][AssetAlias(self.asset)].add(served, extra={"version": promotion["version"]})
+        return {**told, "promotion": promotion.get("outcome", "")}
 
 
 def node_words(task: BaseOperator, context: Any) -> list[str]:

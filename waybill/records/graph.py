@@ -84,6 +84,7 @@ class PipelineSettings:
       schema: Schema file, relative to the project.
       stages: All nodes, by group, in reading order.
       params: The run's parameters. `window` (number of partitions) and `reason` are always among them.
+      approval: When a promotion needs a second person: `never`, for an interval `older` than the promoted one, or `always`.
       landing_patience_minutes: How long a run waits for its partition, from the later of the interval's end and the run's start.
       owner: Airflow owner.
       tags: Airflow tags.
@@ -101,6 +102,11 @@ class PipelineSettings:
     landing_patience_minutes: int
     owner: str
     tags: tuple[str, ...]
+    approval: Literal["never", "older", "always"] = "older"
+
+    def __post_init__(self) -> None:
+        if self.approval not in ("never", "older", "always"):
+            raise RecordError(f"approval of {self.name} is {self.approval!r}; expected never, older or always")
 
     def resolve_params(self, given: dict[str, Any]) -> dict[str, Any]:
         """All parameters' values: the given ones, checked, and defaults for the rest.
@@ -126,6 +132,8 @@ class Node:
       gate: Whether it writes a verdict that later nodes need to be PASS.
       says: What it does, in a line.
       trains: Whether it trains a model, in as many processes as a run's parameters ask for.
+      releases: Whether it puts a model into the release store.
+      promotes: Whether it decides if a release is served.
     """
 
     id: str
@@ -135,6 +143,8 @@ class Node:
     gate: bool
     says: str
     trains: bool = False
+    releases: bool = False
+    promotes: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,6 +164,18 @@ class Graph:
             if node.id == node_id:
                 return node
         raise RecordError(f"no node {node_id!r} in pipeline {self.settings.name}; it has {', '.join(n.id for n in self.nodes)}")
+
+    @property
+    def pusher(self) -> str:
+        """Id of the node that releases.
+
+        Raises:
+          RecordError: unless there is exactly one.
+        """
+        found = [node.id for node in self.nodes if node.releases]
+        if len(found) != 1:
+            raise RecordError(f"pipeline {self.settings.name} has {len(found)} nodes that release a model; expected one")
+        return found[0]
 
     def gates_before(self, node_id: str) -> tuple[str, ...]:
         """Ids of all gates on any path to the node, in the graph's order."""
