@@ -103,14 +103,14 @@ class Installation:
                 break
         return results
 
-    def run_in_one(self, spec: RunSpec, *, ticket: str = "") -> list[NodeResult]:
+    def run_in_one(self, spec: RunSpec, *, ticket: str = "", over: tuple[str, ...] = ()) -> list[NodeResult]:
         """As `run`, but in one process for all nodes: for tests of what runs lead to, not of how nodes are run."""
-        return apart(lambda: self._run_here(spec, ticket or spec.trigger.ticket))
+        return apart(lambda: self._run_here(spec, ticket or spec.trigger.ticket, over))
 
-    def _run_here(self, spec: RunSpec, ticket: str) -> list[NodeResult]:
+    def _run_here(self, spec: RunSpec, ticket: str, over: tuple[str, ...]) -> list[NodeResult]:
         results: list[NodeResult] = []
         for step in run_verb.steps(self.graph, [p.interval.label for p in spec.window]):
-            request = NodeRequest(spec.digest, step.node, 1, ticket, step.index)
+            request = NodeRequest(spec.digest, step.node, 1, ticket, step.index, over)
             backend = lambda todo, _: execute(todo, self.create, self.graph, self.settings)  # noqa: E731
             results.append(run_node(request, lambda _: self.graph, self.settings, backend, print))
             if not results[-1].successful:

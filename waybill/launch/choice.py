@@ -22,8 +22,6 @@ from waybill.launch.compile import CompiledNode
 from waybill.launch.errors import LaunchError
 from waybill.store.connection import Store
 
-RESOLVER = "tfx.dsl.components.common.resolver.Resolver"
-
 
 @dataclasses.dataclass(frozen=True)
 class Choice:

@@ -9,6 +9,7 @@ from waybill.records.errors import RecordError
 from waybill.records.graph import Graph, Node, PipelineSettings
 from waybill.records.node import RUN_SPEC
 
+RESOLVER = "tfx.dsl.components.common.resolver.Resolver"
 MODEL_RUN = "ModelRun"  # TFX's type of what a training logs
 # What a node is, by the type of an artifact that it makes.
 _KINDS = {"gate": VERDICT_TYPE, "trains": MODEL_RUN, "releases": "PushedModel", "promotes": PROMOTION_TYPE}
@@ -45,5 +46,6 @@ def build_graph(settings: PipelineSettings, ir: Any) -> Graph:
                 )
             makes = {output.artifact_spec.type.name for output in compiled[node_id].outputs.outputs.values()}
             kinds = {name: kind in makes for name, kind in _KINDS.items()}
-            nodes.append(Node(node_id, stage.name, stage.scope, upstream, says=stage.says, **kinds))
+            looks_back = compiled[node_id].node_info.type.name == RESOLVER
+            nodes.append(Node(node_id, stage.name, stage.scope, upstream, says=stage.says, looks_back=looks_back, **kinds))
     return Graph(settings, tuple(nodes))

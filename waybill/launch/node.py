@@ -12,10 +12,11 @@ from waybill.launch.errors import GateClosed, LaunchError, SpecMismatch, SpecMis
 from waybill.launch.gates import PROMOTION_TYPE, check_before, verdict_of
 from waybill.launch.inputs import InputResolver
 from waybill.launch.lease import lease
+from waybill.launch.older import open_runs
 from waybill.launch.work import Work
 from waybill.records.errors import RecordError
 from waybill.records.graph import Graph, Node
-from waybill.records.node import NodeRequest, NodeResult, Outcome
+from waybill.records.node import WAITS_FOR, NodeRequest, NodeResult, Outcome
 from waybill.records.run_spec import RunSpec
 from waybill.records.settings import PROJECT, Settings
 from waybill.records.verdict import Decision
@@ -82,6 +83,8 @@ class _Attempt:
             done = [e for e in found if e.successful]
             if done:
                 return self._already(done[-1])
+            if self._node.looks_back and (waiting := self._waiting()):
+                return waiting
             check_before(self._node.id, self._graph, InputResolver(self._store, self._graph, self._lineage), self._store)
             self._clear_ground(found)
             todo = Work(tuple(s.digest for s in self._lineage), self._node.id, self._request.attempt, self._unit)
@@ -90,6 +93,15 @@ class _Attempt:
                 left = reads.executions(self._store, self._spec.pipeline, self._unit.name, self._node.id)
                 repair.close_dead(self._store, left, result.message)
             return self._judged(result)
+
+    def _waiting(self) -> NodeResult | None:
+        """The result of a node that has to wait for older intervals' runs; None when none is under way."""
+        found = open_runs(self._spec, self._graph, self._settings, self._store)
+        left = {one.run: one.asked_by for one in found if one.run not in self._request.over}
+        if not left:
+            return None
+        says = f"{self._node.id} waits for runs of older intervals, whose releases it has to know: {', '.join(left)}"
+        return NodeResult(self._node.id, Outcome.WAITING, says, run=self._unit.name, extra={WAITS_FOR: left})
 
     def _working_lineage(self, told: RunSpec) -> list[RunSpec]:
         """The specs to work with, newest first: the told one, or a later generation that clearing a finished node began.

@@ -10,7 +10,7 @@ from airflow.sdk import DAG, BaseOperator, CronDataIntervalTimetable, TaskGroup,
 
 from waybill.orchestration.form import form
 from waybill.orchestration.journey import journey
-from waybill.orchestration.operator import NodeOperator, PromoterOperator, RunSpecOperator
+from waybill.orchestration.operator import BaselineOperator, NodeOperator, PromoterOperator, RunSpecOperator
 from waybill.records import settings as settings_lib
 from waybill.records.graph import Graph, Node, PipelineSettings, Stage
 from waybill.records.interval import parse_moment
@@ -88,6 +88,8 @@ def _operator(node: Node) -> type[BaseOperator]:
     """A node that trains runs on Kubernetes where the settings name a cluster, the others on this machine."""
     if node.promotes:
         return PromoterOperator
+    if node.looks_back:
+        return BaselineOperator
     if not node.trains or settings_lib.load().kubernetes is None:
         return NodeOperator
     from waybill.orchestration.training_operator import TrainingJobOperator

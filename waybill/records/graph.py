@@ -134,6 +134,7 @@ class Node:
       trains: Whether it trains a model, in as many processes as a run's parameters ask for.
       releases: Whether it puts a model into the release store.
       promotes: Whether it decides if a release is served.
+      looks_back: Whether it chooses among what older intervals' runs made, and so waits for those under way.
     """
 
     id: str
@@ -145,6 +146,7 @@ class Node:
     trains: bool = False
     releases: bool = False
     promotes: bool = False
+    looks_back: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

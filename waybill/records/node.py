@@ -12,6 +12,7 @@ from waybill.records.errors import RecordError
 
 RUN_SPEC = "run_spec"  # the first task of every run: it freezes the run's spec
 EXECUTOR_SECONDS = "executor_seconds"  # in a result's extra: how much of the node was its executor's own work
+WAITS_FOR = "waits_for"  # in a waiting result's extra: runs by name, each with the orchestrator's own name of it
 _MARK = "waybill_node_result"
 
 
@@ -23,6 +24,7 @@ class Outcome(str, enum.Enum):
     BLOCKED = "blocked"
     NOT_LANDED = "not_landed"
     LATE = "late"
+    WAITING = "waiting"
     EMPTY = "empty"
     CORRUPT = "corrupt"
     UNRESOLVED = "unresolved"
@@ -45,6 +47,7 @@ class NodeRequest:
       attempt: Number of the attempt, from 1.
       ticket: Which asking this is; see `Trigger.ticket`.
       index: For a node mapped over the window, the position of its span, from 0; None otherwise.
+      over: Names of older intervals' runs that the orchestrator knows to be over, although the store does not show it.
     """
 
     spec: str
@@ -52,6 +55,7 @@ class NodeRequest:
     attempt: int
     ticket: str
     index: int | None = None
+    over: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
