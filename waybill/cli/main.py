@@ -135,6 +135,7 @@ def _orchestrators(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -
     run.add_argument("--node", required=True, help="node id, the same word as the Airflow task id")
     run.add_argument("--attempt", type=int, default=1, help="number of the attempt, from 1")
     run.add_argument("--ticket", required=True, help="as for run-spec")
+    run.add_argument("--asked-by", default="", help="the orchestrator's name of the run, checked against the spec's")
     run.add_argument("--index", type=int, help="for a node mapped over the window: the position of its span, from 0")
     run.add_argument(
         "--over", action="append", default=[], metavar="RUN", help="an older interval's run that is over though the store does not show it"

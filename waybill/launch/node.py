@@ -69,6 +69,11 @@ class _Attempt:
         self._say = say
         self._store = Store(settings.store_url)
         told = specs.load(settings.specs, request.spec)
+        if request.asked_by and request.asked_by != told.trigger.run:
+            raise SpecMismatch(
+                f"run spec {request.spec} was frozen for {told.trigger.run!r}, but {request.asked_by!r} asks with it; "
+                "what run_spec left was changed. Clear run_spec, so that it freezes the run anew"
+            )
         self._graph = graph_of(told.pipeline)
         self._node: Node = self._graph.node(request.node)
         identity.check(told, PROJECT, self._graph.settings.schema)

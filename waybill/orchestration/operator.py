@@ -158,7 +158,7 @@ def _is_at_work(ti: Any, asked_by: str) -> bool:
     """Whether Airflow is running a DAG run; one that is queued may be waiting for the asking one's place."""
     dag_id, _, run_id = asked_by.partition("/")
     try:
-        return str(ti.get_dagrun_state(dag_id, run_id)) == "running"
+        return bool(ti.get_dagrun_state(dag_id, run_id) == "running")  # an enumeration of texts
     except AirflowRuntimeError as error:
         if (error.error.detail or {}).get("status_code") == 404:
             return False  # it was deleted
@@ -180,4 +180,4 @@ def node_words(task: BaseOperator, context: Any) -> list[str]:
     words = ["node", "run", f"--spec={spec}", f"--node={task.task_id}", f"--attempt={ti.try_number}"]
     if ti.map_index is not None and ti.map_index >= 0:
         words.append(f"--index={ti.map_index}")
-    return [*words, f"--ticket={asking.ticket(context['dag_run'])}"]
+    return [*words, f"--ticket={asking.ticket(context['dag_run'])}", f"--asked-by={asking.name(context['dag_run'])}"]

@@ -48,6 +48,7 @@ class NodeRequest:
       ticket: Which asking this is; see `Trigger.ticket`.
       index: For a node mapped over the window, the position of its span, from 0; None otherwise.
       over: Names of older intervals' runs that the orchestrator knows to be over, although the store does not show it.
+      asked_by: The orchestrator's name of the run that asks, as in `Trigger.run`; empty where it does not say.
     """
 
     spec: str
@@ -56,6 +57,7 @@ class NodeRequest:
     ticket: str
     index: int | None = None
     over: tuple[str, ...] = ()
+    asked_by: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
