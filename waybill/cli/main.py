@@ -105,6 +105,15 @@ def _serving(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         look.add_argument("pipeline", help="name of the pipeline, which is the model's")
         look.add_argument("--limit", type=int, default=SHOWN, help=f"how many lines at most, default {SHOWN}")
         look.add_argument("--json", action="store_true", help="as one JSON object")
+    doctor = verbs.add_parser(
+        "doctor",
+        help="find where MLMD, Airflow, releases, base path and leases disagree, and with --repair mend what is safe",
+        description="Ends with 0 only when nothing disagrees. --repair closes executions of dead processes, puts half-written output aside "
+        "and makes the base path again; everything else is told with what would mend it.",
+    )
+    doctor.add_argument("pipeline", nargs="?", default="", help="only this one; default: all")
+    doctor.add_argument("--repair", action="store_true", help="mend what is safe")
+    doctor.add_argument("--json", action="store_true", help="as one JSON object")
     for name, says in DECISIONS.items():
         verb = verbs.add_parser(name, help=says, description=f"{says[0].upper()}{says[1:]}. Asked twice, it is done once.")
         verb.add_argument("pipeline", help="name of the pipeline, which is the model's")
@@ -172,6 +181,10 @@ def _verb(args: argparse.Namespace) -> Callable[[argparse.Namespace], int]:
         from waybill.cli import serving
 
         return {"status": serving.status, "releases": serving.show_releases}.get(args.verb, serving.decide)
+    if args.verb == "doctor":
+        from waybill.cli import doctor
+
+        return doctor.doctor
     from waybill.cli import airflow
 
     return airflow.up if args.verb == "up" else airflow.down
