@@ -9,7 +9,7 @@ from waybill.records import digest
 from waybill.records.errors import RecordError
 from waybill.records.finding import Finding
 from waybill.records.settings import Settings
-from waybill.serving import base_path, releases, state
+from waybill.serving import base_path, releases, retention, state
 from waybill.serving.errors import NoSuchRelease
 from waybill.store import reads
 from waybill.store.connection import Store
@@ -24,6 +24,11 @@ def releases_kept(store: Store, settings: Settings, model: str) -> list[Finding]
     found = []
     for version, release in sorted(recorded.items()):
         if version in now.pruned:
+            if release.path.is_dir():
+                what = f"it was decided to go, and {str(release.path)!r} is still there"
+                cause = "the process that removed it was killed"
+                again = lambda: retention.sweep(store, settings, model)  # noqa: E731
+                found.append(Finding(f"release {version} of {model}", what, cause, "remove its folder", again))
             continue
         there = _digest(release.path)
         if there != release.digest:
