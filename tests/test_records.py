@@ -283,6 +283,14 @@ def test_a_verdict_blocks_on_any_blocking_rule_and_on_no_rule_at_all(outcomes: l
     assert Verdict.from_json(json.loads(json.dumps(verdict.to_json()))) == verdict
 
 
+def test_a_verdict_keeps_the_spans_it_left_out_and_one_from_before_there_were_any_is_read() -> None:
+    verdict = Verdict.judge("data_gate", [rule(RuleOutcome.PASS)], [201301010000])
+    value = json.loads(json.dumps(verdict.to_json()))
+    assert Verdict.from_json(value) == verdict and verdict.left_out == (201301010000,)
+    del value["left_out"]
+    assert Verdict.from_json(value).left_out == ()
+
+
 def test_a_verdict_keeps_a_bounded_amount_of_evidence() -> None:
     verdict = Verdict.judge("data_gate", [rule(RuleOutcome.BLOCK, evidence=tuple(map(str, range(50))))])
     assert verdict.rules[0].evidence == tuple(map(str, range(MAX_EVIDENCE)))
