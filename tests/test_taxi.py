@@ -117,6 +117,27 @@ def test_a_bad_model_stops_at_the_model_gate_with_the_reason(
     assert releases(taxi) == []
 
 
+def test_a_blocked_quarter_is_left_out_of_the_window_of_the_next(tmp_path: pathlib.Path) -> None:
+    taxi = fresh(tmp_path)
+    taxi.land("2013-01-01", taxi_data.partition("2013-01-01", taxi_data.new_payment_type_in_a_tenth))
+    taxi.land("2013-04-01", taxi_data.partition("2013-04-01"))
+    results = {r.node: r for r in taxi.run(taxi.freeze("2013-04-01"), upto="transform")}
+    assert results["data_gate"].outcome is Outcome.COMPLETE
+    assert "window.left_out on span 201301010000" in results["data_gate"].message
+    assert "Barter" in results["data_gate"].message
+    given = reads.inputs(taxi.store, results["transform"].execution)["examples"]
+    assert [a.properties["span"] for a in given] == [201304010000]
+
+
+def test_fares_in_cents_stop_at_the_data_gate_as_drift(tmp_path: pathlib.Path) -> None:
+    taxi = fresh(tmp_path)
+    taxi.land("2013-01-01", taxi_data.partition("2013-01-01"))
+    taxi.land("2013-04-01", taxi_data.partition("2013-04-01", taxi_data.fares_in_cents))
+    stopped = last(taxi.run(taxi.freeze("2013-04-01")))
+    assert (stopped.node, stopped.outcome) == ("data_gate", Outcome.BLOCKED)
+    assert "drift.jensen_shannon_divergence on fare, split train of span 201304010000" in stopped.message
+
+
 def test_bytes_that_change_after_the_freeze_stop_at_example_gen(tmp_path: pathlib.Path) -> None:
     taxi = fresh(tmp_path)
     taxi.land("2013-01-01", taxi_data.partition("2013-01-01", rows=50))
