@@ -115,6 +115,8 @@ def create_pipeline(run_spec: RunSpec, *, partition: Partition, places: Places) 
         blessing=evaluator.outputs["blessing"],
         model=trainer.outputs["model"],
         baseline_model=baseline.outputs["model"],
+        examples=example_gen.outputs["examples"],
+        transformed_examples=transform.outputs["transformed_examples"],
         policy=policy.MODEL_POLICY.to_json(),
     ).with_id("model_gate")
 

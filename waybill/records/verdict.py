@@ -56,18 +56,26 @@ class Rule:
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """A gate's decision and the rules behind it."""
+    """A gate's decision and the rules behind it.
+
+    Attributes:
+      gate: Node id of the gate.
+      decision: What it says of the run.
+      rules: What it looked at.
+      left_out: Numbers of the spans that later nodes of the run must do without; the decision is about the rest of the window.
+    """
 
     gate: str
     decision: Decision
     rules: tuple[Rule, ...]
+    left_out: tuple[int, ...] = ()
 
     @classmethod
-    def judge(cls, gate: str, rules: Sequence[Rule]) -> Verdict:
+    def judge(cls, gate: str, rules: Sequence[Rule], left_out: Sequence[int] = ()) -> Verdict:
         """BLOCKED when any rule blocks or there is no rule at all, PASS otherwise."""
         bounded = tuple(dataclasses.replace(r, evidence=tuple(r.evidence[:MAX_EVIDENCE])) for r in rules)
         blocked = not bounded or any(r.outcome is RuleOutcome.BLOCK for r in bounded)
-        return cls(gate, Decision.BLOCKED if blocked else Decision.PASS, bounded)
+        return cls(gate, Decision.BLOCKED if blocked else Decision.PASS, bounded, tuple(left_out))
 
     def summary(self) -> str:
         """The decision and its reasons, bounded, for a log or a page."""
@@ -83,10 +91,10 @@ class Verdict:
     def to_json(self) -> dict[str, Any]:
         """The verdict as plain values."""
         rules = [dict(dataclasses.asdict(r), outcome=r.outcome.value, evidence=list(r.evidence)) for r in self.rules]
-        return {"gate": self.gate, "decision": self.decision.value, "rules": rules}
+        return {"gate": self.gate, "decision": self.decision.value, "rules": rules, "left_out": list(self.left_out)}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Verdict:
-        """The inverse of `to_json`."""
+        """The inverse of `to_json`; a verdict from before spans could be left out has left out none."""
         rules = [Rule(**dict(r, outcome=RuleOutcome(r["outcome"]), evidence=tuple(r["evidence"]))) for r in value["rules"]]
-        return cls(value["gate"], Decision(value["decision"]), tuple(rules))
+        return cls(value["gate"], Decision(value["decision"]), tuple(rules), tuple(int(span) for span in value.get("left_out", ())))
