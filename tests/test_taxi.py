@@ -16,8 +16,9 @@ from shapes import shape
 
 from pipelines.taxi.pipeline import create_pipeline
 from pipelines.taxi.settings import SETTINGS
-from waybill.records import digest
+from waybill.records import digest, verdict_file
 from waybill.records.node import NodeResult, Outcome
+from waybill.records.verdict import RuleOutcome
 from waybill.store import reads
 
 pytestmark = pytest.mark.end_to_end
@@ -79,6 +80,18 @@ def test_the_release_is_the_model_that_was_judged(good: tuple[Installation, dict
     model = reads.inputs(taxi.store, pushed.execution)["model"][0]
     release = taxi.settings.serving / "taxi" / "20130701000001"
     assert digest.of_tree(release) == digest.of_tree(pathlib.Path(model.uri, "Format-Serving"))
+
+
+def test_the_exported_model_says_of_the_whole_eval_split_what_the_trained_one_said(
+    good: tuple[Installation, dict[str, list[NodeResult]]],
+) -> None:
+    taxi, results = good
+    for found in results.values():
+        node = next(r for r in found if r.node == "infra_validator")
+        [verdict] = reads.outputs(taxi.store, node.execution)["verdict"]
+        rules = {rule.name: rule for rule in verdict_file.read(pathlib.Path(verdict.uri), "infra_validator").rules}
+        assert rules["infra.trained"].outcome is RuleOutcome.PASS, rules["infra.trained"].sentence()
+        assert rules["infra.process"].outcome is RuleOutcome.PASS
 
 
 @pytest.mark.parametrize(
