@@ -12,8 +12,9 @@ import pathlib
 import shutil
 import signal
 import socket
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -65,6 +66,14 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     (folder / "run").mkdir()
     LiveScores(ROWS, tuple(sorted(map(expected_score, range(ROWS))))).write(folder / "run")
     return Exported(folder / "model", folder / "run", (folder / "examples",))
+
+
+@pytest.fixture
+def quiet_crashes() -> Iterator[None]:
+    """Keeps pytest from writing a page about each process that is meant to crash."""
+    faulthandler.disable()
+    yield
+    faulthandler.enable(sys.__stderr__)
 
 
 # A good model.
@@ -229,7 +238,7 @@ def test_a_constant_score_is_good_where_the_trained_model_gives_it_too(small, tm
         ("aborts", "was killed by SIGABRT while it asks serving_default"),
     ],
 )
-def test_a_model_that_ends_or_holds_up_its_process_is_an_outcome_and_no_error(small, tmp_path, kind, says):
+def test_a_model_that_ends_or_holds_up_its_process_is_an_outcome_and_no_error(small, tmp_path, quiet_crashes, kind, says):
     apart(lambda: export(tmp_path / "model/Format-Serving", kind))
     policy = InfraPolicy(max_trial_seconds=4 if kind == "hangs" else 60, max_trial_memory=400 << 20, allowed_ops=("Abort",))
 
@@ -290,9 +299,9 @@ def test_each_limit_of_the_policy_blocks_what_is_above_it(small, tmp_path, polic
 # The process in which a model is tried.
 
 
-def test_a_process_that_crashes_exits_or_never_ends_is_told_apart_and_what_it_had_found_is_kept():
+def test_a_process_that_crashes_exits_or_never_ends_is_told_apart_and_what_it_had_found_is_kept(quiet_crashes):
     ends = {
-        "was killed by SIGSEGV while it does the rest": lambda: (faulthandler.disable(), ctypes.string_at(0)),
+        "was killed by SIGSEGV while it does the rest": lambda: ctypes.string_at(0),
         "ended by itself, with exit status 7, while it does the rest": lambda: os._exit(7),
         "was not through after 2 s and was ended while it does the rest": lambda: time.sleep(60),
         "failed while it does the rest: ValueError: nonsense": fail,
