@@ -82,6 +82,18 @@ def test_the_release_is_the_model_that_was_judged(good: tuple[Installation, dict
     assert digest.of_tree(release) == digest.of_tree(pathlib.Path(model.uri, "Format-Serving"))
 
 
+def test_the_exported_model_says_of_the_whole_eval_split_what_the_trained_one_said(
+    good: tuple[Installation, dict[str, list[NodeResult]]],
+) -> None:
+    taxi, results = good
+    for found in results.values():
+        node = next(r for r in found if r.node == "infra_validator")
+        [verdict] = reads.outputs(taxi.store, node.execution)["verdict"]
+        rules = {rule.name: rule for rule in verdict_file.read(pathlib.Path(verdict.uri), "infra_validator").rules}
+        assert rules["infra.trained"].outcome is RuleOutcome.PASS, rules["infra.trained"].sentence()
+        assert rules["infra.process"].outcome is RuleOutcome.PASS
+
+
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
