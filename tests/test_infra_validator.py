@@ -33,13 +33,14 @@ from waybill.gates import infra_rules
 from waybill.gates.errors import EvidenceError, PolicyError
 from waybill.gates.infra_evidence import Trial
 from waybill.gates.infra_policy import InfraPolicy
+from waybill.launch.errors import DamagedRecords
 from waybill.launch.standby import fork
 from waybill.records import verdict_file
 from waybill.records.live_scores import LiveScores
 from waybill.records.verdict import Decision, Rule, RuleOutcome, Verdict
 from waybill.serving import apart as own_process
 from waybill.serving import golden
-from waybill.serving.errors import CannotFork, DamagedRecords
+from waybill.serving.errors import CannotFork
 from waybill.serving.warmup import FILE
 from waybill.serving.watch import Ended, Limits
 from waybill.training import network

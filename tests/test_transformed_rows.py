@@ -32,7 +32,7 @@ def test_a_file_whose_last_record_is_short_is_an_error(tmp_path):
 
     path = write(tmp_path / "a.gz", [b"whole", b"cut off"])
     path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes())[:-3]))
-    with pytest.raises(EvidenceError, match="3 bytes before its last record does"):
+    with pytest.raises(EvidenceError, match="is cut off"):
         tfrecords.count(tmp_path)
 
 

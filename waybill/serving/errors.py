@@ -93,10 +93,6 @@ class ModelRefused(ServingError):
         self.code = code
 
 
-class DamagedRecords(ServingError, Refusal):
-    """A file of TFRecords is cut off or its checksums do not match."""
-
-
 class CannotFork(ServingError):
     """A model cannot be tried from this process."""
 

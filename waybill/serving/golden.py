@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from waybill.launch.tfrecords import records
 from waybill.serving.c_api import Values
-from waybill.serving.tfrecords import records
 
 # What stands for a missing value in a column of the `raw` signature.
 _MISSING: Mapping[str, Any] = {"object": b"", "f": float("nan"), "i": -1}

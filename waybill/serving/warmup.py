@@ -7,10 +7,11 @@ import pathlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from waybill.launch.errors import DamagedRecords
+from waybill.launch.tfrecords import records
 from waybill.serving.c_api import Values
-from waybill.serving.errors import BadWarmup, DamagedRecords
+from waybill.serving.errors import BadWarmup
 from waybill.serving.golden import examples_of, values_of
-from waybill.serving.tfrecords import records
 
 FILE = pathlib.PurePath("assets.extra", "tf_serving_warmup_requests")
 MAX_REQUESTS = 1000  # TensorFlow Serving does not load a model that has more

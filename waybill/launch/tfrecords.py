@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 import google_crc32c
 
-from waybill.serving.errors import DamagedRecords
+from waybill.launch.errors import DamagedRecords
 
 _HEAD, _FOOT = struct.Struct("<QI"), struct.Struct("<I")
 _GZIP = b"\x1f\x8b"
