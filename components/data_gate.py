@@ -13,9 +13,10 @@ from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.types import artifact_utils, channel, component_spec, standard_artifacts
 
 from components.types import Verdict, record
-from waybill.gates import data_rules
+from waybill.gates import data_rules, report_data
 from waybill.gates.data_evidence import SpanEvidence, read_schema, read_split
 from waybill.gates.policy import DataPolicy
+from waybill.gates.report_plot import Plot
 from waybill.records import verdict as records
 
 GATE = "data_gate"
@@ -64,7 +65,8 @@ class DataGateExecutor(base_executor.BaseExecutor):
                 found = tuple(read_split(name, *folders, schema) for name in both)
                 spans.append(_span(span, by_kind["examples"][span], found))
             rules += data_rules.judge(spans, policy)
-        record(records.Verdict.judge(GATE, rules), artifact_utils.get_single_instance(output_dict["verdict"]))
+        verdict = records.Verdict.judge(GATE, rules)
+        record(verdict, artifact_utils.get_single_instance(output_dict["verdict"]), lambda: _plots(input_dict, verdict))
 
 
 class DataGate(base_component.BaseComponent):
@@ -99,3 +101,10 @@ def _span(span: int, examples: types.Artifact, splits: tuple[Any, ...]) -> SpanE
     noted = {key: value.int_value for key, value in examples.mlmd_artifact.custom_properties.items() if key.startswith(_ROWS)}
     source = noted.pop(f"{_ROWS}source", None)
     return SpanEvidence(span, splits, source, {key.removeprefix(_ROWS): rows for key, rows in noted.items()})
+
+
+def _plots(inputs: dict[str, list[types.Artifact]], verdict: records.Verdict) -> list[Plot]:
+    """What the page about the verdict shows of the statistics."""
+    schema = read_schema(pathlib.Path(artifact_utils.get_single_uri(inputs["schema"])))
+    statistics = {a.span: (pathlib.Path(a.uri), artifact_utils.decode_split_names(a.split_names)) for a in inputs["statistics"]}
+    return report_data.plots(statistics, schema, verdict)
