@@ -44,9 +44,7 @@ def read(root: pathlib.Path, dag_id: str, task_id: str, left: Any) -> bytes:
     try:
         return _read(root, inner)
     except OSError as error:
-        raise NoReport(
-            f"The report beside the verdict cannot be read: {error.strerror}. The verdict itself is in the task's log."
-        ) from error
+        raise NoReport(f"The report beside the verdict cannot be read: {error.strerror}. The verdict is in the task's log.") from error
 
 
 def _read(root: pathlib.Path, parts: Sequence[str]) -> bytes:

@@ -6,6 +6,7 @@ Airflow mounts an app of a plugin without any login before it; the dependency on
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Awaitable, Callable
 from html import escape
 from typing import Any
@@ -46,10 +47,12 @@ async def with_headers(request: Request, answer: Callable[[Request], Awaitable[R
 
 
 @app.get("/report/{dag_id}/{run_id}/{task_id}", dependencies=[Depends(requires_access_dag("GET", DagAccessEntity.TASK_LOGS))])
-def report(dag_id: str, run_id: str, task_id: str, session: SessionDep, map_index: int = -1) -> Response:
+def report(dag_id: str, run_id: str, task_id: str, session: SessionDep, map_index: str = "") -> Response:
     """The report of a task, or a page that says why there is none."""
+    # Of a task that is not mapped, the UI leaves {MAP_INDEX} in the address as it is.
+    index = int(map_index) if re.fullmatch(r"[0-9]{1,9}", map_index) else -1
     try:
-        found = report_file.read(settings.load().artifacts, dag_id, task_id, _left(session, dag_id, run_id, task_id, map_index))
+        found = report_file.read(settings.load().artifacts, dag_id, task_id, _left(session, dag_id, run_id, task_id, index))
     except report_file.NoReport as why:
         return HTMLResponse(_NOTHING.format(why=escape(str(why))), status_code=404)
     return HTMLResponse(found)
