@@ -80,7 +80,11 @@ def histograms(now: Sequence[Bucket], before: Sequence[Bucket], domain: tuple[fl
         for bucket in shape:
             left, right = at(bucket.low, domain), at(bucket.high, domain)
             height = floor - bucket.share / (bucket.high - bucket.low) / top * _HEIGHT
-            points += [(left, floor), (left, height), (right, height), (right, floor)]
+            if kind == "before" and points and points[-1][0] == left:
+                points.pop()  # a line along the tops; what is filled shows each bar
+            else:
+                points.append((left, floor))
+            points += [(left, height), (right, height), (right, floor)]
         picture.outline(kind, points)
     picture.axis(floor, domain)
     return picture.markup()

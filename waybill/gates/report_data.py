@@ -107,7 +107,7 @@ def _values(name: str, new: Stats, old: Stats | None, allowed: Sequence[str], wh
     if not now:
         says = f"There are no values: {where}."
     if strange:
-        says += f" {len(strange)} of the values are not in the schema."
+        says += f" {len(strange)} of the values {'is' if len(strange) == 1 else 'are'} not in the schema."
     table = [(v or "(empty)", percent(now.get(v, 0.0)), percent(before.get(v, 0.0)) if before is not None else NONE) for v in order]
     return Plot(name, says, bars(rows, f"{name}: {says}"), ("value", "now", "before"), tuple(table), FEATURES)
 

@@ -41,7 +41,7 @@ PAGE = """\
 </header>
 {%- macro rule_card(rule, section) %}
 <article class="rule {{ section.tone }}">
-<h3>{{ said(rule.subject) }}</h3>
+<h3>{{ said(rule.subject, 200) }}</h3>
 <p class="name">{{ said(rule.name, 120) }}</p>
 <dl class="found">
 <div><dt>expected</dt><dd>{{ said(rule.expected) }}</dd></div>

@@ -66,6 +66,7 @@ figure summary { font-size: 12px; font-weight: 400; color: var(--soft); }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: 13px; margin-top: 8px; }
 th, td { text-align: left; vertical-align: top; padding: 4px 10px 4px 0; border-top: 1px solid var(--rule); min-width: 70px; }
+td.name { min-width: 170px; }
 th { color: var(--soft); font-weight: 600; border-top: 0; }
 figure td + td, figure th { white-space: nowrap; font-variant-numeric: tabular-nums; }
 .legend { display: flex; flex-wrap: wrap; gap: 4px 18px; color: var(--soft); font-size: 12px; margin: -4px 0 10px; }
@@ -89,5 +90,5 @@ footer { margin: 28px 0 8px; color: var(--soft); font-size: 12px; }
 @media (max-width: 520px) { main { padding: 10px; } .decision { padding: 14px; } .decision h1 { font-size: 22px; } }
 @media print { :root { color-scheme: light; } body { background: #fff; font-size: 11px; } main { max-width: none; padding: 0; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; } .counts { display: none; }
-  details::details-content { content-visibility: visible; block-size: auto; } }
+  section > details::details-content { content-visibility: visible; block-size: auto; } }
 """

@@ -19,17 +19,21 @@ _ODD = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})  # Unicode categori
 def shown(text: object, length: int = LENGTH) -> str:
     """What a page shows of a text: one line of at most `length` characters, odd ones written as Python writes them in a string."""
     whole = str(text)
-    kept, marks = [], 0
+    kept: list[str] = []
+    room, marks = length, 0
     for character in whole[:length]:
         kind = unicodedata.category(character)
         marks = marks + 1 if kind in ("Mn", "Me") else 0
         if character in "\n\r\t":
-            kept.append(" ")
-        elif (kind in _ODD and character not in _JOINERS) or marks > _MARKS:
-            kept.append(_escape(character))
+            drawn = " "
         else:
-            kept.append(character)
-    more = len(whole) - length
+            odd = (kind in _ODD and character not in _JOINERS) or marks > _MARKS
+            drawn = _escape(character) if odd else character
+        room -= len(drawn)
+        if room < 0:
+            break
+        kept.append(drawn)
+    more = len(whole) - len(kept)
     return "".join(kept) + (f"… and {more} characters more" if more > 0 else "")
 
 
