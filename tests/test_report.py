@@ -115,11 +115,15 @@ def test_a_page_asks_nothing_of_anybody_else() -> None:
 
 
 def test_however_much_there_is_the_page_stays_bounded_and_says_what_it_left_out() -> None:
-    rules = [rule(subject=f"s{i}", outcome=o, evidence=("x" * 900,) * 5, found="y" * 900) for o in RuleOutcome for i in range(2000)]
-    table = tuple((str(i), "z" * 900) for i in range(5000))
+    rules = [
+        rule(subject=f"s{i}", outcome=o, evidence=("<" * 900,) * 5, expected="'" * 900, found="&" * 900)
+        for o in RuleOutcome
+        for i in range(2000)
+    ]
+    table = tuple((str(i), "<" * 900) for i in range(5000))
     plots = [Plot(f"plot {i}", head=("a", "b"), rows=table, urgent=i == 299) for i in range(300)]
     page = report.page(judged(*rules), ABOUT, plots)
-    assert len(page.encode()) < 4 << 20
+    assert len(page.encode()) < 8 << 20
     assert f"{2000 - report.MAX_RULES} more are in verdict.json" in page
     assert f"{300 - report.MAX_PLOTS} more plots are left out" in page
     assert "plot 299" in page, "what the verdict is about is not what is left out"
@@ -196,7 +200,7 @@ def test_decisions_outcomes_and_fields_that_are_new_are_shown_under_their_own_na
     page = report.page(NewerVerdict("data_gate", Newer.WAIVED, rules), {})
     read = Reader(page)
     assert "data_gate: WAIVED" in read.words
-    assert "was waived" in read.words and "POSTPONED" in read.words
+    assert "1 of 3 rules would say no, and was waived." in read.words and "POSTPONED" in read.words
     assert "w-17 by ann, approved by bob" in read.words
     assert "id: w-17; asked: ann; approved: bob" in read.words
     assert page.index("miles") < page.index("w-17 by ann") < page.index("tips")

@@ -22,7 +22,7 @@ from waybill.gates.report_text import shown
 from waybill.records.verdict import Verdict
 
 FILE_NAME = "report.html"
-MAX_RULES = 150  # shown of each outcome; the others are in the verdict
+MAX_RULES = 100  # shown of each outcome; the others are in the verdict
 MAX_PLOTS = 40
 _MANY = 6  # more rules than this that were not judged are folded away
 _SHORT = 12  # a table without a picture is folded when it is longer
@@ -98,7 +98,10 @@ def _headline(plain: Mapping[str, Any]) -> str:
         return f"{blocking} of {total} rules {verb} no. Nothing is released on this verdict." if total else "There was nothing to judge by."
     if plain["decision"] == "PASS":
         return f"None of {total} rules says no."
-    return f"{total} rules were looked at."
+    if plain["decision"] != "WAIVED":
+        return f"{total} rules were looked at."
+    waived = sum(rule["outcome"] == "WAIVED" for rule in plain["rules"])
+    return f"{waived} of {total} rules would say no, and {'was' if waived == 1 else 'were'} waived."
 
 
 def _sections(rules: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -51,7 +51,7 @@ PAGE = """\
 {%- endfor %}
 </dl>
 {%- if rule.evidence %}
-<ul>{% for fact in rule.evidence %}<li>{{ said(fact) }}</li>{% endfor %}</ul>
+<ul>{% for fact in rule.evidence %}<li>{{ said(fact, 300) }}</li>{% endfor %}</ul>
 {%- endif %}
 </article>
 {%- endmacro %}
@@ -105,7 +105,7 @@ PAGE = """\
 <details{% if plot.unfolded %} open{% endif %}><summary>Table</summary><div class="scroll"><table>
 <tr>{% for name in plot.head %}<th scope="col">{{ name | shown(60) }}</th>{% endfor %}</tr>
 {%- for row in plot.rows %}
-<tr>{% for cell in row %}<td>{{ said(cell, 120) }}</td>{% endfor %}</tr>
+<tr>{% for cell in row %}<td>{{ said(cell, 80) }}</td>{% endfor %}</tr>
 {%- endfor %}
 </table></div>{% if plot.left_out %}<p class="soft small">{{ plot.left_out }} more rows are left out.</p>{% endif %}</details>
 {%- endif %}

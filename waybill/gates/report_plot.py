@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from markupsafe import Markup
 
-MAX_ROWS = 60  # of the table behind a plot
+MAX_ROWS = 40  # of the table behind a plot
 
 
 @dataclasses.dataclass(frozen=True)

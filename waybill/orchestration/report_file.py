@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 FILE_NAME = "report.html"
-MAX_BYTES = 1 << 23  # ten times the largest page there can be
+MAX_BYTES = 1 << 24  # more than the largest page there can be; most have a hundredth of it
 _SHAPE = 6  # <pipeline>/<unit>/<node>/<key>/<execution>/report.html below the root of artifacts
 
 
