@@ -34,6 +34,9 @@ SCHEMA = (
 )
 
 
+finite = st.floats(allow_nan=False, allow_infinity=False)
+
+
 class Reader(html.parser.HTMLParser):
     """What a browser would make of a page: its tags, their attributes, and its words."""
 
@@ -115,11 +118,8 @@ def test_a_page_asks_nothing_of_anybody_else() -> None:
 
 
 def test_however_much_there_is_the_page_stays_bounded_and_says_what_it_left_out() -> None:
-    rules = [
-        rule(subject=f"s{i}", outcome=o, evidence=("<" * 900,) * 5, expected="'" * 900, found="&" * 900)
-        for o in RuleOutcome
-        for i in range(2000)
-    ]
+    long = {"expected": "'" * 900, "found": "&" * 900, "evidence": ("<" * 900,) * 5}
+    rules = [rule(subject=f"s{i}", outcome=outcome, **long) for outcome in RuleOutcome for i in range(2000)]
     table = tuple((str(i), "<" * 900) for i in range(5000))
     plots = [Plot(f"plot {i}", head=("a", "b"), rows=table, urgent=i == 299) for i in range(300)]
     page = report.page(judged(*rules), ABOUT, plots)
@@ -240,9 +240,15 @@ def test_slices_are_drawn_with_interval_and_threshold_the_worst_first_beside_the
     assert "Ruin &amp; Co" in sliced.picture
 
 
-@given(st.lists(st.tuples(*[st.floats()] * 3), max_size=12), st.tuples(st.floats(-1e12, 1e12), st.floats(-1e12, 1e12)))
+@given(st.lists(st.tuples(*[st.floats()] * 3), max_size=12), st.tuples(finite, finite))
 def test_no_numbers_break_a_histogram(buckets: list[tuple[float, float, float]], domain: tuple[float, float]) -> None:
     drawn = histograms([Bucket(*b) for b in buckets], [], domain, "says")
+    assert "nan" not in drawn and "inf" not in drawn
+
+
+@given(st.lists(st.tuples(st.floats(), st.none() | st.tuples(st.floats(), st.floats())), max_size=6), st.lists(st.floats(), max_size=2))
+def test_no_numbers_break_a_row_of_dots(rows: list[tuple[float, tuple[float, float] | None]], bounds: list[float]) -> None:
+    drawn = dots([Dot("label", value, interval, "PASS") for value, interval in rows], bounds, "says")
     assert "nan" not in drawn and "inf" not in drawn
 
 

@@ -13,6 +13,8 @@ from waybill.gates.report_svg import EDGE, WIDTH, Picture, at
 _MARKS = {"PASS": "●", "WARN": "▲", "BLOCK": "■"}  # told by shape as well as by colour; anything else is a ring
 _HEIGHT = 104.0  # of the highest bar of a histogram
 _ROW = 24.0
+_HUGE = 1e300  # differences of numbers up to this are still numbers
+_ABSURD = 1e15  # a metric beyond this is drawn at the end of an axis that shows the others
 _LEFT = 132.0  # where the axis beside the dots' labels begins
 
 
@@ -70,8 +72,10 @@ def histograms(now: Sequence[Bucket], before: Sequence[Bucket], domain: tuple[fl
       domain: What is drawn of the axis; what lies outside is left out.
       says: The picture in a sentence.
     """
-    if domain[1] <= domain[0]:
-        domain = domain[0] - 0.5, domain[1] + 0.5
+    low, high = (min(max(end, -_HUGE), _HUGE) for end in domain)
+    if high - low <= 1e-9 * max(abs(low), abs(high)):  # one value, or too near to one for arithmetic to tell its ends apart
+        low, high = low - max(0.5, abs(low) * 1e-6), low + max(0.5, abs(low) * 1e-6)
+    domain = low, high
     shapes = {"now": _wide_enough(now, domain), "before": _wide_enough(before, domain)}
     top = max((b.share / (b.high - b.low) for shape in shapes.values() for b in shape), default=1.0) or 1.0
     picture, floor = Picture(140, says), 116.0
@@ -115,12 +119,12 @@ def dots(rows: Sequence[Dot], bounds: Sequence[float], says: str) -> Markup:
       says: The picture in a sentence.
     """
     numbers = [n for row in rows for n in (row.value, *(row.interval or ()))]
-    finite = [n for n in (*bounds, *numbers) if math.isfinite(n)]
+    finite = [n for n in (*bounds, *numbers) if abs(n) < _ABSURD]
     low, high = min(finite, default=0.0), max(finite, default=1.0)
-    room = (high - low) * 0.06 or 0.05
+    room = max((high - low) * 0.06, max(abs(low), abs(high)) * 1e-6) or 0.05
     domain, floor = (low - room, high + room), _ROW * len(rows) + 6
     picture = Picture(floor + 24, says)
-    for bound in bounds:
+    for bound in filter(math.isfinite, bounds):
         x = at(bound, domain, _LEFT)
         picture.line("bound", (x, 2), (x, floor))
     for i, row in enumerate(rows):
@@ -148,9 +152,9 @@ def _wide_enough(buckets: Sequence[Bucket], domain: tuple[float, float]) -> list
     found: list[Bucket] = []
     for bucket in buckets:
         width, start, end = bucket.high - bucket.low, max(bucket.low, low), min(bucket.high, high)
-        if end < start or not math.isfinite(width + bucket.share):
+        if end < start or not math.isfinite(width) or not bucket.share > 0:
             continue
-        part = Bucket(start, end, bucket.share * (end - start) / width if width > 0 else bucket.share)
+        part = Bucket(start, end, min(bucket.share, 1.0) * ((end - start) / width if width > 0 else 1.0))
         if found and min(found[-1].high - found[-1].low, part.high - part.low) < least:
             last = found.pop()
             part = Bucket(last.low, part.high, last.share + part.share)
