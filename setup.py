@@ -22,5 +22,8 @@ setuptools.setup(
         "pipelines",
         "pipelines.taxi",
     ],
-    entry_points={"console_scripts": ["waybill = waybill.cli.main:main"]},
+    entry_points={
+        "console_scripts": ["waybill = waybill.cli.main:main"],
+        "airflow.plugins": ["waybill = waybill.orchestration.plugin:WaybillPlugin"],  # read in Airflow's Python only
+    },
 )

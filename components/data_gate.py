@@ -14,9 +14,10 @@ from tfx.types import artifact_utils, channel, component_spec, standard_artifact
 
 from components.row_counts import RowCounts
 from components.types import Verdict, record
-from waybill.gates import data_rules
+from waybill.gates import data_rules, report_data
 from waybill.gates.data_evidence import SpanEvidence, read_schema, read_split
 from waybill.gates.policy import DataPolicy
+from waybill.gates.report_plot import Plot
 from waybill.records import verdict as records
 
 GATE = "data_gate"
@@ -67,7 +68,8 @@ class DataGateExecutor(base_executor.BaseExecutor):
                 spans.append(SpanEvidence(span, found, counts.source, counts.written))
             judged, left_out = data_rules.judge(spans, [feature.name for feature in schema.feature], policy)
             rules += judged
-        record(records.Verdict.judge(GATE, rules, left_out), artifact_utils.get_single_instance(output_dict["verdict"]))
+        verdict = records.Verdict.judge(GATE, rules, left_out)
+        record(verdict, artifact_utils.get_single_instance(output_dict["verdict"]), lambda: _plots(input_dict, verdict))
 
 
 class DataGate(base_component.BaseComponent):
@@ -95,3 +97,11 @@ class DataGate(base_component.BaseComponent):
         """
         inputs = {"anomalies": anomalies, "statistics": statistics, "examples": examples, "schema": schema}
         super().__init__(DataGateSpec(**inputs, policy=policy, verdict=channel.Channel(type=Verdict)))
+
+
+def _plots(inputs: dict[str, list[types.Artifact]], verdict: records.Verdict) -> list[Plot]:
+    """What the page about the verdict shows of the statistics."""
+    schema = read_schema(pathlib.Path(artifact_utils.get_single_uri(inputs["schema"])))
+    statistics = {a.span: (pathlib.Path(a.uri), artifact_utils.decode_split_names(a.split_names)) for a in inputs["statistics"]}
+    kept = {span: found for span, found in statistics.items() if span not in verdict.left_out}
+    return report_data.plots(kept, schema, verdict)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Callable, Sequence
 
 from absl import logging
 from tfx.types.artifact import Artifact, Property, PropertyType
 
+from waybill.gates import report
+from waybill.gates.report_plot import Plot
 from waybill.records import verdict as records
 from waybill.records import verdict_file
 
 
 class Verdict(Artifact):
-    """A folder with `verdict.json`: what a gate decided, rule by rule.
+    """A folder with `verdict.json`: what a gate decided, rule by rule; `report.html` beside it shows the same to people.
 
     Properties:
       gate: Node id of the gate that wrote it.
@@ -40,12 +43,38 @@ class Promotion(Artifact):
     }
 
 
-def record(verdict: records.Verdict, artifact: Artifact) -> None:
-    """Writes a gate's verdict into its artifact and tells the log.
+def record(verdict: records.Verdict, artifact: Artifact, draw: Callable[[], Sequence[Plot]] = tuple) -> None:
+    """Writes a gate's verdict and the page about it into its artifact, and tells the log.
 
     A function and no method, because the launcher hands executors an artifact of a class it made from MLMD's type.
+
+    Args:
+      verdict: The verdict.
+      artifact: Where it goes; the launcher has noted on it which run it belongs to.
+      draw: Makes the plots of the page; if it fails, the page says so, and the verdict stands.
     """
     verdict_file.write(pathlib.Path(artifact.uri), verdict)
+    report.write(pathlib.Path(artifact.uri), verdict, _about(artifact), draw)
     artifact.gate = verdict.gate
     artifact.decision = verdict.decision.value
     logging.info("%s", verdict.summary())
+
+
+def _about(artifact: Artifact) -> dict[str, str]:
+    """The run that an artifact belongs to, in words; empty outside of a run."""
+    noted = artifact.mlmd_artifact.custom_properties
+    words = {name: value.string_value or str(value.int_value) for name, value in noted.items()}
+    if not {"pipeline", "unit", "interval_start", "interval_end", "generation", "run_spec"} <= set(words):
+        return {}
+    return {
+        "run": words["unit"],
+        "pipeline": words["pipeline"],
+        "interval": f"{_moment(words['interval_start'])} to {_moment(words['interval_end'])}",
+        "generation": words["generation"],
+        "run spec": words["run_spec"],
+    }
+
+
+def _moment(text: str) -> str:
+    """A moment as people write it: a date where it is midnight in UTC."""
+    return text.removesuffix("T00:00:00+00:00")

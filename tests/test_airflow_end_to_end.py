@@ -13,7 +13,9 @@ import signal
 import subprocess
 import threading
 import time
+import urllib.error
 import urllib.parse
+import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -215,6 +217,20 @@ def test_a_spoilt_quarter_stops_red_at_its_gate_without_retries_and_says_why(sto
     assert "Traceback" not in told
     assert "task_runner.py" not in told
     assert len(told.splitlines()) < 100, "what a person wants to read is not buried"
+
+
+def test_the_report_of_a_blocked_gate_is_for_people_who_are_logged_in(story: Story) -> None:
+    run = urllib.parse.quote(story.run(SPOILT)["dag_run_id"], safe="")
+    address = f"{story.client.address}/waybill/report/taxi/{run}/data_gate?map_index={{MAP_INDEX}}"
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        opener.open(address)
+    with opener.open(urllib.request.Request(address, headers={"Authorization": f"Bearer {story.client._token}"})) as answer:
+        page, policy = answer.read().decode(), answer.headers["Content-Security-Policy"]
+    assert "data_gate: BLOCKED" in page
+    assert "Barter" in page
+    assert "<svg" in page
+    assert policy.startswith("default-src 'none'")
 
 
 def test_a_manual_run_that_names_no_interval_is_refused_clearly(story: Story) -> None:

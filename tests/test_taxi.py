@@ -113,6 +113,7 @@ def test_bad_data_stop_at_the_data_gate_with_the_reason(
     assert says in stopped.message
     assert "201301010000" in stopped.message or "2013-01-01" in stopped.message
     assert releases(taxi) == []
+    drawn_whole(stopped, says)
 
 
 @pytest.mark.parametrize(
@@ -128,6 +129,15 @@ def test_a_bad_model_stops_at_the_model_gate_with_the_reason(
     assert (stopped.node, stopped.outcome) == ("model_gate", Outcome.BLOCKED)
     assert says in stopped.message
     assert releases(taxi) == []
+    drawn_whole(stopped, says)
+
+
+def drawn_whole(stopped: NodeResult, says: str) -> None:
+    """The page about the verdict has the reason on it, and every plot."""
+    page = pathlib.Path(stopped.outputs["verdict"][0].uri, "report.html").read_text(encoding="utf-8")
+    assert says in page
+    assert page.count("<svg") > 8
+    assert "could not be drawn" not in page
 
 
 def test_every_row_of_every_span_arrives_at_transform(good: tuple[Installation, dict[str, list[NodeResult]]]) -> None:

@@ -6,7 +6,6 @@ does what the fault says.
 
 from __future__ import annotations
 
-import json
 import os
 import pathlib
 import signal
@@ -23,6 +22,7 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionP
 
 from components.baseline import interval_baseline
 from components.types import Verdict as VerdictArtifact
+from components.types import record
 from waybill.records.graph import Param, PipelineSettings, Stage
 from waybill.records.verdict import Rule, RuleOutcome, Verdict
 
@@ -78,7 +78,7 @@ class _Executor(base_executor.BaseExecutor):
         (folder / "data").write_text(text + f"|argv:{sys.argv[1:]}")
         if isinstance(output, VerdictArtifact):
             (folder / "data").unlink()
-            self._judge(folder, output, exec_properties["text"])
+            self._judge(output, exec_properties["text"])
         if isinstance(output, standard_artifacts.PushedModel):
             output.set_string_custom_property("pushed_version", exec_properties["text"])
 
@@ -104,15 +104,11 @@ class _Executor(base_executor.BaseExecutor):
             path.with_name("hanging").write_text(str(os.getpid()))
             time.sleep(120)
 
-    def _judge(self, folder: pathlib.Path, output, text: str) -> None:
+    def _judge(self, output, text: str) -> None:
         decision, _, left_out = text.partition(" without ")  # "PASS without 201301010000" leaves out a span
         outcome = RuleOutcome.PASS if decision == "PASS" else RuleOutcome.BLOCK
-        verdict = Verdict.judge(
-            "data_gate", [Rule("tiny.rule", "everything", outcome, "PASS", decision)], [int(n) for n in left_out.split()]
-        )
-        output.gate = verdict.gate
-        output.decision = verdict.decision.value
-        (folder / "verdict.json").write_text(json.dumps(verdict.to_json()))
+        rules = [Rule("tiny.rule", "everything", outcome, "PASS", decision)]
+        record(Verdict.judge("data_gate", rules, [int(span) for span in left_out.split()]), output)
 
 
 def _component(name: str, inputs: dict, output: tuple[str, type], node: str, faults: str, text: str) -> BaseComponent:

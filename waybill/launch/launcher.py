@@ -74,7 +74,10 @@ class NodeLauncher(launcher.Launcher):
         self.executor_seconds = 0.0
 
     def _run_executor(self, execution_info):  # type: ignore[no-untyped-def]
-        """Notes how much of the launch was the executor's own work."""
+        """Tells the executor, by its output artifacts, which run it works for, and notes how much of the launch was its own work."""
+        for artifacts in execution_info.output_dict.values():
+            for artifact in artifacts:
+                _note(artifact.mlmd_artifact, self._stamps)
         started = time.monotonic()
         try:
             return super()._run_executor(execution_info)
@@ -122,12 +125,15 @@ class NodeLauncher(launcher.Launcher):
             execution_lib.put_execution(handle, execution, contexts)
 
     def _stamp(self, proto: Any, uri: str) -> None:
-        stamps = {**self._stamps, "digest": digest.of_tree(pathlib.Path(uri))}
-        for name, value in stamps.items():
-            if isinstance(value, int):
-                proto.custom_properties[name].int_value = value
-            else:
-                proto.custom_properties[name].string_value = value
+        _note(proto, {**self._stamps, "digest": digest.of_tree(pathlib.Path(uri))})
+
+
+def _note(proto: Any, stamps: Mapping[str, str | int]) -> None:
+    for name, value in stamps.items():
+        if isinstance(value, int):
+            proto.custom_properties[name].int_value = value
+        else:
+            proto.custom_properties[name].string_value = value
 
 
 def reusable(earlier: Sequence[tuple[int, Mapping[str, Sequence[int]]]], wanted: Mapping[str, Sequence[int]]) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import os
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from waybill.records.node import RUN_SPEC, WAITS_FOR, NodeResult, Outcome
 ASK_AGAIN = dt.timedelta(seconds=60)  # between two looks for data that have not landed; each is a process of about a second
 LOOK_AGAIN = dt.timedelta(seconds=5)  # between two looks for older runs
 SPEC, RUN, PROCESSES = "spec", "run", "processes"  # what run_spec leaves for the other tasks, beside the window it returns
+VERDICT = "verdict"  # what a gate leaves, beside what it returns: id, folder and digest of its verdict
 
 
 class LauncherOperator(BaseOperator):
@@ -108,8 +110,14 @@ class NodeOperator(LauncherOperator):
     """Runs the node that the task is named after, in the run that `run_spec` froze."""
 
     def execute(self, context: Any) -> dict[str, Any]:
-        """Runs the node; in a mapped stage for the span at the task's position in the window."""
-        return conclude(self.launch(node_words(self, context)), self.log)
+        """Runs the node; in a mapped stage for the span at the task's position in the window.
+
+        What a gate leaves of its verdict, by which its report is found, is left before the task ends, since it may end red.
+        """
+        result = self.launch(node_words(self, context))
+        for reference in result.outputs.get(VERDICT, ()):
+            context["ti"].xcom_push(key=VERDICT, value=dataclasses.asdict(reference))
+        return conclude(result, self.log)
 
 
 class BaselineOperator(NodeOperator):
