@@ -84,12 +84,12 @@ def _here(args: argparse.Namespace) -> tuple[Settings, Store]:
 
 def _standing(release: Release, all_of_them: list[Release], now: ServingState) -> str:
     """What a release is, in a word or two."""
-    words = ["stable" if release.version == now.stable else "previous" if release.version in now.served else ""]
+    words = ["stable" if release.version == now.stable else "was served" if release.version in now.before else "held"]
     words.append("kept" if release.version in now.kept else "")
     words.append("removed" if release.version in now.pruned else "")
     newer = [r for r in all_of_them if r.interval == release.interval and r.generation > release.generation]
     words.append("superseded" if newer else "")
-    return ", ".join(word for word in words if word) or "-"
+    return ", ".join(word for word in words if word)
 
 
 def _promotion(store: Store, release: Release) -> str:
