@@ -13,7 +13,7 @@ from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.types import artifact_utils, channel, component_spec, standard_artifacts
 
 from components.types import Verdict, record
-from waybill.gates import data_rules
+from waybill.gates import data_rules, waivers
 from waybill.gates.data_evidence import SpanEvidence, read_schema, read_split
 from waybill.gates.policy import DataPolicy
 from waybill.records import verdict as records
@@ -64,7 +64,7 @@ class DataGateExecutor(base_executor.BaseExecutor):
                 found = tuple(read_split(name, *folders, schema) for name in both)
                 spans.append(_span(span, by_kind["examples"][span], found))
             rules += data_rules.judge(spans, policy)
-        record(records.Verdict.judge(GATE, rules), artifact_utils.get_single_instance(output_dict["verdict"]))
+        record(waivers.judge(GATE, rules), artifact_utils.get_single_instance(output_dict["verdict"]))
 
 
 class DataGate(base_component.BaseComponent):

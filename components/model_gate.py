@@ -11,11 +11,10 @@ from tfx.types import artifact_utils, channel, component_spec, standard_artifact
 from tfx.utils import path_utils
 
 from components.types import Verdict, record
-from waybill.gates import model_evidence, model_rules
+from waybill.gates import model_evidence, model_rules, waivers
 from waybill.gates.errors import EvidenceError
 from waybill.gates.policy import ModelPolicy
 from waybill.records import digest
-from waybill.records import verdict as records
 
 GATE = "model_gate"
 
@@ -57,7 +56,7 @@ class ModelGateExecutor(base_executor.BaseExecutor):
         _check_subject(blessing, model, baseline, evaluation.has_baseline)
         exported = pathlib.Path(path_utils.serving_model_path(model.uri))
         rules = [*model_rules.judge(evaluation, policy), model_rules.digest_rule(digest.of_tree(exported))]
-        record(records.Verdict.judge(GATE, rules), artifact_utils.get_single_instance(output_dict["verdict"]))
+        record(waivers.judge(GATE, rules), artifact_utils.get_single_instance(output_dict["verdict"]))
 
 
 class ModelGate(base_component.BaseComponent):

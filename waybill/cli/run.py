@@ -59,7 +59,9 @@ def run(args: argparse.Namespace) -> int:
         result = run_apart(request, settings, log, step.title)
         if not result.successful:
             print(f"\n{result.message}\n\nThe log: {log}")
-            print(f"When it is mended, go on with: waybill run {args.pipeline} --interval {args.interval} --ticket {ticket}")
+            # What a gate has said, it has said for this asking; mended data or a waiver are judged by another.
+            going_on = "" if result.outcome is Outcome.BLOCKED else f" --ticket {ticket}"
+            print(f"When it is mended, go on with: waybill run {args.pipeline} --interval {args.interval}{going_on}")
             return 1
     print(f"run {spec.extra['run']} ended well")
     return 0

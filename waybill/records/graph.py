@@ -8,6 +8,7 @@ import pathlib
 from typing import Any, Literal
 
 from waybill.records.errors import RecordError
+from waybill.records.waivable import WaiverPolicy
 
 Scope = Literal["spec", "shared", "span", "run"]
 
@@ -87,6 +88,7 @@ class PipelineSettings:
       landing_patience_minutes: How long a run waits for its partition, from the later of the interval's end and the run's start.
       owner: Airflow owner.
       tags: Airflow tags.
+      waivers: How far waivers may go.
     """
 
     name: str
@@ -101,6 +103,7 @@ class PipelineSettings:
     landing_patience_minutes: int
     owner: str
     tags: tuple[str, ...]
+    waivers: WaiverPolicy = dataclasses.field(default_factory=WaiverPolicy)
 
     def resolve_params(self, given: dict[str, Any]) -> dict[str, Any]:
         """All parameters' values: the given ones, checked, and defaults for the rest.
@@ -123,7 +126,7 @@ class Node:
       stage: Name of its stage.
       scope: As `Stage.scope`; `spec` for `run_spec`.
       upstream: Ids of the nodes that must be done before, sorted.
-      gate: Whether it writes a verdict that later nodes need to be PASS.
+      gate: Whether it writes a verdict that later nodes need to be PASS or WAIVED.
       says: What it does, in a line.
       trains: Whether it trains a model, in as many processes as a run's parameters ask for.
     """
@@ -182,7 +185,8 @@ class Graph:
             raw = value["settings"]
             stages = tuple(Stage(**dict(s, nodes=tuple(s["nodes"]))) for s in raw["stages"])
             params = tuple(Param(**dict(p, choices=tuple(p["choices"]))) for p in raw["params"])
-            settings = PipelineSettings(**dict(raw, stages=stages, params=params, tags=tuple(raw["tags"])))
+            waivers = WaiverPolicy(**raw["waivers"])
+            settings = PipelineSettings(**dict(raw, stages=stages, params=params, tags=tuple(raw["tags"]), waivers=waivers))
             return cls(settings, tuple(Node(**dict(n, upstream=tuple(n["upstream"]))) for n in value["nodes"]))
         except (KeyError, TypeError, ValueError) as error:
             raise RecordError(f"graph.json is not of this version ({error}); write it again with `make graph`") from error
