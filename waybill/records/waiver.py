@@ -20,6 +20,11 @@ from waybill.records.waivable import WaiverPolicy, is_exact, why_never
 IGNORED = "waiver.ignored"  # rule of a verdict that tells of a waiver which did nothing, and why
 NOT_YET = "not approved yet"
 _EXPIRED = "expired"
+# By the name of the property; `subject` is taken, by the journal itself.
+_PROPERTIES = {
+    "rule_subject": "subject",
+    **{name: name for name in ("interval_start", "gate", "rule", "found", "why", "expires")},
+}
 _NODE = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
@@ -88,14 +93,12 @@ class Waiver:
 
     def to_properties(self) -> dict[str, str | int]:
         """What the entry that asks for it says, but for who asks."""
-        names = ("interval_start", "gate", "rule", "subject", "found", "why", "expires")
-        return {**{name: str(getattr(self, name)) for name in names}, "every_subject": int(self.every_subject)}
+        return {**{name: str(getattr(self, field)) for name, field in _PROPERTIES.items()}, "every_subject": int(self.every_subject)}
 
     @classmethod
     def from_properties(cls, number: int, milliseconds: int, says: Mapping[str, Any]) -> Waiver:
         """The inverse of `to_properties`; whatever the entry lacks is empty, and `fault` says so."""
-        names = ("interval_start", "gate", "rule", "subject", "found", "why", "expires")
-        texts = {name: str(says.get(name, "")) for name in names}
+        texts = {field: str(says.get(name, "")) for name, field in _PROPERTIES.items()}
         everyone = says.get("every_subject") == 1
         return cls(number, **texts, every_subject=everyone, requested_by=str(says.get("who", "")), requested_at=milliseconds)
 

@@ -1,6 +1,6 @@
 """The journal of a pipeline's waivers <-> waivers.
 
-#1 waiver_request     who=os:ada  interval_start, gate, rule, subject, found, why, expires
+#1 waiver_request     who=os:ada  interval_start, gate, rule, rule_subject, found, why, expires
 #2 waiver_approval    who=os:bob  waiver=1
 #3 waiver_withdrawal  who=os:ada  waiver=1, why                    ->  [Waiver(number=1, ...)]
 """
