@@ -316,7 +316,7 @@ def test_the_list_shows_what_became_of_each_waiver(tiny: Installation, command) 
     lines = said.splitlines()
     assert status == 0 and lines[0].split()[0] == "number"
     assert lines[1].startswith("1") and lines[1].endswith("withdrawn")
-    assert lines[3].startswith("3") and lines[3].endswith("asked") and "everything: we know" in lines[4]
+    assert lines[3].startswith("3") and lines[3].endswith("asked") and "everything (found: BLOCKED): we know" in lines[4]
 
 
 def test_the_list_tells_of_entries_written_by_hand_why_they_do_nothing(tiny: Installation, command) -> None:

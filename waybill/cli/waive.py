@@ -77,7 +77,8 @@ def _list(args: argparse.Namespace, graph: Graph, store: Store) -> int:
     for waiver, row in zip((None, *found), rows, strict=True):
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
         if waiver is not None:
-            print(f"{'':{widths[0]}}  {_safe(waiver.subject) or 'every subject'}: {_safe(waiver.why)}")
+            finding = f" (found: {_safe(waiver.found)})" if waiver.found else ""
+            print(f"{'':{widths[0]}}  {_safe(waiver.subject) or 'every subject'}{finding}: {_safe(waiver.why)}")
     return 0
 
 
