@@ -55,7 +55,7 @@ class ModelGateExecutor(base_executor.BaseExecutor):
         baseline = input_dict.get("baseline_model") or []
         _check_subject(blessing, model, baseline, evaluation.has_baseline)
         exported = pathlib.Path(path_utils.serving_model_path(model.uri))
-        rules = [*model_rules.judge(evaluation, policy), model_rules.digest_rule(digest.of_tree(exported))]
+        rules = [*waivers.against_baseline(model_rules.judge(evaluation, policy)), model_rules.digest_rule(digest.of_tree(exported))]
         record(waivers.judge(GATE, rules), artifact_utils.get_single_instance(output_dict["verdict"]))
 
 

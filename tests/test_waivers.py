@@ -16,14 +16,18 @@ import pytest
 from harness import Installation, make_tiny
 
 from waybill.cli import load, main, person
+from waybill.gates import waivers as gate_waivers
 from waybill.launch import waivers as lane
+from waybill.launch.gates import groundless
+from waybill.launch.installation import Installation as Around
+from waybill.launch.installation import entered
 from waybill.launch.waivers import Wish
 from waybill.records import digest
 from waybill.records.errors import RecordError, WaiverRefused
 from waybill.records.node import NodeResult, Outcome
 from waybill.records.person import Person
 from waybill.records.run_spec import RunSpec
-from waybill.records.verdict import Verdict
+from waybill.records.verdict import Decision, Rule, RuleOutcome, Verdict
 from waybill.store import journal, reads, waivers
 from waybill.store.errors import Overtaken
 
@@ -264,6 +268,58 @@ def test_waivers_are_kept_in_postgresql_too(tmp_path: pathlib.Path) -> None:
         assert cleared(tiny, spec).extra["verdict"] == "WAIVED"
 
 
+# Setting a baseline aside.
+
+
+def set_aside(tiny: Installation, start: str = "2013-04-01") -> int:
+    asked_for = lane.rebaseline(tiny.store, tiny.graph, wish(tiny, interval=tiny.interval(start), why="another label"), ADA, now())
+    assert lane.rebaseline(tiny.store, tiny.graph, wish(tiny, interval=tiny.interval(start)), BOB, now()).fresh is False
+    return asked_for.waiver.number
+
+
+def compared(tiny: Installation, spec: RunSpec) -> list[Rule]:
+    """The model gate's comparison of a run, as its executor would judge it now."""
+    rule = Rule("change.auc", "overall", RuleOutcome.NOT_JUDGED, "at most 0.03 below the baseline", "no baseline yet")
+    other = Rule("metrics.auc", "overall", RuleOutcome.PASS, "at least 0.8", "0.9")
+    with entered(Around(tiny.store, tiny.settings, (spec,), tiny.graph)):
+        return gate_waivers.against_baseline([rule, other])
+
+
+def test_a_baseline_that_two_people_set_aside_is_not_chosen_for_that_interval_alone(tiny: Installation) -> None:
+    tiny.land("2013-07-01")
+    tiny.run(tiny.freeze("2013-01-01", "first"))
+    number = set_aside(tiny)
+    asked_only = {r.node: r for r in tiny.run(tiny.freeze("2013-04-01", "asked"))}
+    assert "release 20130401000001" in asked_only["baseline"].message
+    assert f"waiver {number} does not set it aside: not approved yet" in asked_only["baseline"].message
+    lane.approve(tiny.store, tiny.graph, number, "", BOB, now())
+    spec = tiny.freeze("2013-04-01", "approved")
+    approved = {r.node: r for r in tiny.run(spec)}
+    assert f"no baseline: set aside by waiver {number}" in approved["baseline"].message and "os:ada" in approved["baseline"].message
+    assert "baseline_model" not in reads.inputs(tiny.store, approved["evaluator"].execution)
+    later = {r.node: r for r in tiny.run(tiny.freeze("2013-07-01", "later"))}
+    assert "release 20130701000002" in later["baseline"].message
+
+    [change, other] = compared(tiny, spec)
+    assert (change.outcome, other.waiver) == (RuleOutcome.NOT_JUDGED, None)
+    assert change.waiver is not None and change.waiver.number == number and "another label" in change.found
+    verdict = Verdict.judge("model_gate", [change, other])
+    assert verdict.decision is Decision.PASS
+    assert groundless(verdict, tiny.graph, spec.interval, tiny.store) == []
+    assert groundless(verdict, tiny.graph, tiny.interval("2013-07-01"), tiny.store) != []
+    lane.withdraw(tiny.store, tiny.graph, number, "the label is the old one", ADA)
+    assert "withdrawn" in groundless(verdict, tiny.graph, spec.interval, tiny.store)[0]
+    [change, _] = compared(tiny, spec)
+    assert change.outcome is RuleOutcome.BLOCK and "clear baseline" in change.found and "withdrawn by os:ada" in change.evidence[0]
+
+
+def test_a_comparison_without_a_baseline_yet_is_left_as_it_was_judged(tiny: Installation) -> None:
+    spec = tiny.freeze("2013-01-01")
+    tiny.run(spec)
+    set_aside(tiny)
+    assert [r.waiver for r in compared(tiny, spec)] == [None, None]
+
+
 # The command line.
 
 
@@ -343,6 +399,17 @@ def test_the_command_line_refuses_in_one_sentence(stuck: Installation, command, 
     status, said = command(stuck, *words)
     assert status == 2 and why in said and len(said) < 600
     assert journal.entries(stuck.store, SUBJECT) == []
+
+
+def test_the_command_line_sets_a_baseline_aside(tiny: Installation, command) -> None:
+    day = f"{now() + dt.timedelta(days=5):%Y-%m-%d}"
+    words = ("rebaseline", "--interval", "2013-04-01", "--why", "another label", "--until", day)
+    status, said = command(tiny, *words)
+    assert status == 0 and "baseline.comparison on releases of older intervals, at baseline, interval 2013-04-01" in said
+    status, said = command(tiny, "approve", "1", "--as", "airflow:bob")
+    assert status == 0 and "Clear baseline with everything downstream" in said
+    status, said = command(tiny, *words)
+    assert status == 0 and "waiver 1 is for the same already, approved" in said
 
 
 def test_a_person_is_who_the_kernel_says_whatever_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:

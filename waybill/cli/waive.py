@@ -26,6 +26,7 @@ def waive(args: argparse.Namespace) -> int:
     """Runs one of the verbs under `waive`; 0 when what was asked for is so now."""
     verbs: dict[str, Callable[[argparse.Namespace, Graph, Store], int]] = {
         "request": _request,
+        "rebaseline": _rebaseline,
         "approve": _approve,
         "withdraw": _withdraw,
         "list": _list,
@@ -37,13 +38,24 @@ def _request(args: argparse.Namespace, graph: Graph, store: Store) -> int:
     interval = interval_from(graph.settings, parse_moment(args.interval))
     wish = Wish(interval, args.gate, args.rule, args.subject, args.every_subject, args.why, parse_moment(args.until))
     answer = lane.request(store, graph, wish, on_behalf(args.on_behalf), _now())
+    return _asked(args, graph, answer)
+
+
+def _rebaseline(args: argparse.Namespace, graph: Graph, store: Store) -> int:
+    interval = interval_from(graph.settings, parse_moment(args.interval))
+    wish = Wish(interval, "", "", "", False, args.why, parse_moment(args.until))
+    return _asked(args, graph, lane.rebaseline(store, graph, wish, on_behalf(args.on_behalf), _now()))
+
+
+def _asked(args: argparse.Namespace, graph: Graph, answer: Answer) -> int:
     waiver = answer.waiver
     if not answer.fresh:
         print(f"waiver {waiver.number} is for the same already, {waiver.state(_now(), graph.settings.waivers)}: {_told(waiver)}")
         print(f"To ask with another reason or end: waybill waive withdraw {args.pipeline} {waiver.number} --why ...")
         return 0
     print(f"waiver {waiver.number} is asked for: {_told(waiver)}")
-    print(f"Found: {waiver.found}")
+    if waiver.found:
+        print(f"Found: {waiver.found}")
     print(f"Another person approves it with: waybill waive approve {args.pipeline} {waiver.number}")
     return 0
 
@@ -52,7 +64,7 @@ def _approve(args: argparse.Namespace, graph: Graph, store: Store) -> int:
     answer = lane.approve(store, graph, args.number, args.why, on_behalf(args.on_behalf), _now())
     waiver = answer.waiver
     print(f"waiver {waiver.number} {'is approved' if answer.fresh else 'was approved before'}: {_told(waiver)}")
-    print(f"Clear {waiver.gate} of the run in Airflow, or run the interval again here:")
+    print(f"Clear {waiver.gate} with everything downstream in Airflow, or run the interval again here:")
     print(f"  waybill run {args.pipeline} --interval {_label(waiver)}")
     return 0
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from collections.abc import Sequence
+from typing import Any
 
 from waybill.launch import gates, installation
+from waybill.launch.choice import BY_WAIVER
+from waybill.launch.inputs import InputResolver
+from waybill.launch.installation import Installation
 from waybill.records import waiving
-from waybill.records.verdict import Rule, Verdict
+from waybill.records.verdict import Rule, RuleOutcome, Verdict
+from waybill.records.waiver import BASELINE, AppliedWaiver
 from waybill.store import waivers
 
 
@@ -26,9 +32,44 @@ def judge(gate: str, rules: Sequence[Rule]) -> Verdict:
     return waiving.waive(gate, spec.interval.start, rules, on_record, policy, dt.datetime.now(dt.timezone.utc))
 
 
+def baseline_set_aside() -> tuple[AppliedWaiver | None, list[str]]:
+    """The waiver that sets this run's baseline aside, or None; and of each other one why it does not."""
+    around = installation.current()
+    if around is None:
+        return None, []
+    spec = around.lineage[0]
+    on_record = waivers.read(around.store, spec.pipeline).waivers
+    return waiving.set_aside(spec.interval.start, on_record, around.graph.settings.waivers, dt.datetime.now(dt.timezone.utc))
+
+
+def against_baseline(rules: Sequence[Rule]) -> list[Rule]:
+    """The rules of a model that was compared with nothing: because there is no baseline yet, or because two people set it aside.
+
+    The comparison goes unjudged only while their waiver holds; else the rules that would compare block.
+    """
+    around = installation.current()
+    if around is None or not _without_baseline_by_waiver(around):
+        return list(rules)
+    aside, why_not = baseline_set_aside()
+    if aside:
+        changes: dict[str, Any] = {"found": f"no baseline: {aside.sentence()}", "waiver": aside}
+    else:
+        found = f"no baseline, by a waiver that does not hold any more; clear {BASELINE}"
+        changes = {"found": found, "outcome": RuleOutcome.BLOCK, "evidence": tuple(why_not)}
+    return [dataclasses.replace(r, **changes) if r.name.startswith("change.") else r for r in rules]
+
+
+def _without_baseline_by_waiver(around: Installation) -> bool:
+    """Whether the run's baseline is none because of a waiver."""
+    if BASELINE not in [n.id for n in around.graph.nodes]:
+        return False
+    [(_, execution)] = InputResolver(around.store, around.graph, around.lineage).executions_of(BASELINE)
+    return bool(execution.properties.get(BY_WAIVER))
+
+
 def groundless(verdict: Verdict) -> list[str]:
     """Why the waivers that a verdict names do not hold for the run whose launcher runs this code; empty when they do, or it names none."""
     around = installation.current()
     if around is not None:
         return gates.groundless(verdict, around.graph, around.lineage[0].interval, around.store)
-    return [f"{verdict.gate} names waivers, and without Waybill's launcher there are none"] if verdict.waived() else []
+    return [f"{verdict.gate} names waivers, and without Waybill's launcher there are none"] if verdict.on_waivers() else []

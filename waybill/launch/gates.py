@@ -40,11 +40,12 @@ def check_before(node_id: str, graph: Graph, resolver: InputResolver, store: Sto
                 f"{node_id} needs a PASS of {gate}; on record in {unit} (a task marked as success does not change it): {found}"
             )
         if reasons := groundless(verdict, graph, resolver.interval, store):
-            raise GateClosed(f"{node_id} needs a PASS of {gate}; on record in {unit} is WAIVED, but: {'; '.join(reasons)}. Clear {gate}")
+            told = f"{verdict.decision.value}, but: {'; '.join(reasons)}"
+            raise GateClosed(f"{node_id} needs a PASS of {gate}; on record in {unit} is {told}. Clear {gate}")
 
 
 def groundless(verdict: Verdict, graph: Graph, interval: Interval, store: Store) -> list[str]:
-    """Why the waivers that a verdict names do not let its rules pass; empty when they do, or it names none.
+    """Why the waivers that a verdict names do not hold; empty when they do, or it names none.
 
     Args:
       verdict: A gate's verdict.
@@ -52,7 +53,7 @@ def groundless(verdict: Verdict, graph: Graph, interval: Interval, store: Store)
       interval: Interval of the run that relies on it.
       store: Where the waivers are.
     """
-    if not verdict.waived():
+    if not verdict.on_waivers():
         return []
     return waiving.unsupported(verdict, interval.start, waivers.read(store, graph.settings.name).waivers, graph.settings.waivers)
 

@@ -13,9 +13,9 @@ from waybill.records.errors import RecordError, WaiverRefused
 from waybill.records.graph import Graph
 from waybill.records.interval import Interval
 from waybill.records.person import MAX_TEXT, Person, one_line, shown
-from waybill.records.verdict import Rule, Verdict
+from waybill.records.verdict import Rule, RuleOutcome, Verdict
 from waybill.records.waivable import check_rule
-from waybill.records.waiver import Waiver
+from waybill.records.waiver import BASELINE, COMPARISON, Waiver
 from waybill.store import waivers
 from waybill.store.connection import Store
 
@@ -63,23 +63,23 @@ def request(store: Store, graph: Graph, wish: Wish, by: Person, now: dt.datetime
     book = waivers.read(store, graph.settings.name)
     verdict, artifact = _blocked(store, graph, wish)
     rule = _rule(verdict, wish, graph.settings.waivers.max_subjects)
-    wanted = Waiver(
-        number=0,
-        interval_start=wish.interval.start.isoformat(),
-        gate=wish.gate,
-        rule=wish.rule,
-        subject="" if wish.every_subject else rule.subject,
-        every_subject=wish.every_subject,
-        found=_visible(rule.found),
-        why=wish.why,
-        expires=wish.until.isoformat(timespec="seconds"),
-        requested_by=by.who,
-        requested_at=0,
-    )
-    for known in book.waivers:
-        if known.key == wanted.key and known.state(now, graph.settings.waivers) in ("asked", "approved"):
-            return Answer(known, fresh=False)
-    return Answer(waivers.write_request(store, book, wanted, by.says(wish.why), [artifact]), fresh=True)
+    wanted = _wanted(wish, by, subject="" if wish.every_subject else rule.subject, found=_visible(rule.found))
+    return _once(store, graph, book, wanted, by, now, [artifact])
+
+
+def rebaseline(store: Store, graph: Graph, wish: Wish, by: Person, now: dt.datetime) -> Answer:
+    """Asks that an interval's model be compared with no older release, because the label or the signature is another one.
+
+    Raises:
+      RecordError: if a word of the wish is none that a record can hold, or the pipeline compares with nothing anyway.
+      WaiverRefused: if policy does not allow it.
+      Overtaken: if somebody else recorded something meanwhile.
+    """
+    graph.node(BASELINE)
+    _check_words(graph, wish, now)
+    book = waivers.read(store, graph.settings.name)
+    wanted = _wanted(dataclasses.replace(wish, gate=BASELINE, rule=COMPARISON), by, subject="releases of older intervals", found="")
+    return _once(store, graph, book, wanted, by, now, [])
 
 
 def approve(store: Store, graph: Graph, number: int, why: str, by: Person, now: dt.datetime) -> Answer:
@@ -117,11 +117,39 @@ def withdraw(store: Store, graph: Graph, number: int, why: str, by: Person) -> A
     return Answer(dataclasses.replace(waiver, withdrawn_by=by.who, withdrawn_why=why), fresh=True)
 
 
+def _wanted(wish: Wish, by: Person, subject: str, found: str) -> Waiver:
+    return Waiver(
+        number=0,
+        interval_start=wish.interval.start.isoformat(),
+        gate=wish.gate,
+        rule=wish.rule,
+        subject=subject,
+        every_subject=wish.every_subject,
+        found=found,
+        why=wish.why,
+        expires=wish.until.isoformat(timespec="seconds"),
+        requested_by=by.who,
+        requested_at=0,
+    )
+
+
+def _once(store: Store, graph: Graph, book: waivers.Book, wanted: Waiver, by: Person, now: dt.datetime, about: list[int]) -> Answer:
+    """Records a request, unless one for the same is open or approved."""
+    for known in book.waivers:
+        if known.key == wanted.key and known.state(now, graph.settings.waivers) in ("asked", "approved"):
+            return Answer(known, fresh=False)
+    return Answer(waivers.write_request(store, book, wanted, by.says(wanted.why), about), fresh=True)
+
+
 def _check_wish(graph: Graph, wish: Wish, now: dt.datetime) -> None:
     gates = [n.id for n in graph.nodes if n.gate]
     if wish.gate not in gates:
         raise RecordError(f"no gate {shown(wish.gate)} in pipeline {graph.settings.name}; it has {', '.join(gates)}")
     check_rule(wish.rule)
+    _check_words(graph, wish, now)
+
+
+def _check_words(graph: Graph, wish: Wish, now: dt.datetime) -> None:
     one_line("--why", wish.why)
     if wish.subject:
         one_line("--subject", wish.subject)
@@ -147,7 +175,7 @@ def _blocked(store: Store, graph: Graph, wish: Wish) -> tuple[Verdict, int]:
 
 def _rule(verdict: Verdict, wish: Wish, at_once: int) -> Rule:
     """A rule of the verdict that the wish is about."""
-    blocking = [r for r in verdict.rules if r.blocks or r.waiver]  # one that is let pass can be asked for again, and is found
+    blocking = [r for r in verdict.rules if r.blocks or r.outcome is RuleOutcome.WAIVED]  # what is let pass can be asked for again
     named = [r for r in blocking if r.name == wish.rule]
     if not named:
         names = ", ".join(sorted({r.name for r in blocking})) or "none"

@@ -48,7 +48,7 @@ class Rule:
       expected: What the policy asks for, in words or numbers.
       found: What was there.
       evidence: At most `MAX_EVIDENCE` further facts.
-      waiver: What let a rule pass that blocks; None for all others.
+      waiver: What let a rule pass that blocks, or set aside the baseline that it would have been judged by; None for all others.
     """
 
     name: str
@@ -107,6 +107,10 @@ class Verdict:
     def waived(self) -> tuple[Rule, ...]:
         """The rules that were let pass."""
         return tuple(r for r in self.rules if r.outcome is RuleOutcome.WAIVED)
+
+    def on_waivers(self) -> tuple[Rule, ...]:
+        """The rules that rest on a waiver: those that were let pass, and those not judged because two people set the baseline aside."""
+        return tuple(r for r in self.rules if r.outcome is RuleOutcome.WAIVED or r.waiver)
 
     def summary(self) -> str:
         """The decision and its reasons, bounded, for a log or a page."""

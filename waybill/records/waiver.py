@@ -18,6 +18,7 @@ from waybill.records.person import check_person, one_line, same_person, shown
 from waybill.records.waivable import WaiverPolicy, is_exact, why_never
 
 IGNORED = "waiver.ignored"  # rule of a verdict that tells of a waiver which did nothing, and why
+BASELINE, COMPARISON = "baseline", "baseline.comparison"  # node and rule of a waiver that sets an interval's baseline aside
 NOT_YET = "not approved yet"
 _EXPIRED = "expired"
 # By the name of the property; `subject` is taken, by the journal itself.

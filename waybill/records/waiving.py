@@ -11,7 +11,7 @@ from waybill.records.interval import parse_moment
 from waybill.records.person import MAX_TEXT
 from waybill.records.verdict import Rule, RuleOutcome, Verdict
 from waybill.records.waivable import WaiverPolicy
-from waybill.records.waiver import IGNORED, AppliedWaiver, Waiver
+from waybill.records.waiver import BASELINE, COMPARISON, IGNORED, AppliedWaiver, Waiver
 
 MAX_IGNORED = 20  # waivers that did nothing, named in one verdict
 
@@ -46,7 +46,7 @@ def covers(waiver: Waiver, rule: Rule) -> bool:
 
 
 def unsupported(verdict: Verdict, interval_start: dt.datetime, waivers: Sequence[Waiver], policy: WaiverPolicy) -> list[str]:
-    """Why a verdict's waived rules are not let pass by what is on record; empty when they are.
+    """Why what is on record does not support a verdict's rules that rest on waivers; empty when it does.
 
     Args:
       verdict: A gate's verdict as it was read.
@@ -56,17 +56,32 @@ def unsupported(verdict: Verdict, interval_start: dt.datetime, waivers: Sequence
     """
     reasons = []
     on_record = {waiver.number: waiver for waiver in waivers}
-    for rule in verdict.waived():
+    for rule in verdict.on_waivers():
         named = rule.waiver
         waiver = on_record.get(named.number) if named else None
         if named is None or waiver is None:
             reasons.append(f"{rule.name} on {rule.subject} is said to be waived by {named.number if named else 'nothing'}, not on record")
             continue
-        as_it_was = dataclasses.replace(rule, outcome=RuleOutcome.BLOCK)
+        as_it_was = rule if rule.outcome is RuleOutcome.NOT_JUDGED else dataclasses.replace(rule, outcome=RuleOutcome.BLOCK)
         covered = sum(other.waiver == named for other in verdict.waived())
         if why := _why_not(waiver, verdict.gate, interval_start, as_it_was, named, policy) or _too_many(waiver, covered, policy):
             reasons.append(f"waiver {named.number} does not let {rule.name} on {rule.subject} pass: {why}")
     return reasons
+
+
+def set_aside(
+    interval_start: dt.datetime, waivers: Sequence[Waiver], policy: WaiverPolicy, now: dt.datetime
+) -> tuple[AppliedWaiver | None, list[str]]:
+    """The waiver that sets the baseline of an interval aside, or None; and of each other one why it does not."""
+    why_not = list[str]()
+    for waiver in waivers:
+        if waiver.rule != COMPARISON or not waiver.addressed_to(BASELINE, interval_start):
+            continue
+        why = waiver.fault(now, policy)
+        if why is None:
+            return waiver.applied(now), why_not
+        why_not.append(_short(f"waiver {waiver.number} does not set it aside: {why}"))
+    return None, why_not
 
 
 def _why_not(waiver: Waiver, gate: str, interval_start: dt.datetime, rule: Rule, named: AppliedWaiver, policy: WaiverPolicy) -> str | None:
@@ -75,7 +90,8 @@ def _why_not(waiver: Waiver, gate: str, interval_start: dt.datetime, rule: Rule,
         applied = parse_moment(named.applied)
     except RecordError as error:
         return str(error)
-    if not (waiver.addressed_to(gate, interval_start) and covers(waiver, rule)):
+    aside = rule.outcome is RuleOutcome.NOT_JUDGED and waiver.rule == COMPARISON and waiver.addressed_to(BASELINE, interval_start)
+    if not aside and not (waiver.addressed_to(gate, interval_start) and covers(waiver, rule)):
         return f"it is for {waiver.words} at {waiver.gate}, interval of {waiver.interval_start}"
     if why := waiver.fault(applied, policy):
         return why
