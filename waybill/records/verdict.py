@@ -120,7 +120,8 @@ class Verdict:
             head = f"{self.gate}: BLOCKED by {len(reasons)} of {len(self.rules)} rules"
         else:
             reasons = list(self.waived())
-            said = f"waived: {len(reasons)} of {len(self.rules)} rules" if reasons else f"{len(self.rules)} rules looked at"
+            looked_at = f"{len(self.rules)} rules"
+            said = f"{len(reasons)} of {looked_at} block and are let pass" if reasons else f"{looked_at} looked at"
             head = f"{self.gate}: {self.decision.value}, {said}"
             notes += [r for r in self.rules if r.outcome in (RuleOutcome.WARN, RuleOutcome.NOT_JUDGED) and r.name != IGNORED]
         rest = len(reasons) - MAX_REASONS
