@@ -13,6 +13,7 @@ import random
 import pytest
 import tensorflow as tf
 from google.protobuf import json_format
+from installed import installed, let_pass
 from tfx.components.evaluator import executor as evaluator
 from tfx.types import standard_artifacts
 
@@ -124,6 +125,16 @@ def test_model_far_below_its_baseline_blocks(fallen):
     assert change.outcome is RuleOutcome.BLOCK
     assert change.expected == "at most 0.03 below the baseline"
     assert all(r.outcome is RuleOutcome.PASS for r in _rules(fallen.verdict, "slices.coverage"))
+
+
+def test_what_two_people_let_pass_passes(ruined, tmp_path):
+    blocking = {r.name for r in ruined.verdict.rules if r.blocks}
+    with installed(tmp_path) as store:
+        for rule in blocking:
+            let_pass(store, "model_gate", rule, subject="")
+        verdict = _gate(ruined.inputs, tmp_path)
+    assert verdict.decision is Decision.WAIVED, verdict.summary()
+    assert {r.name for r in verdict.waived()} == blocking
 
 
 def test_same_model_on_the_same_rows_has_the_same_metrics(good, fallen):

@@ -2,39 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import datetime as dt
 import json
 import pathlib
-from collections.abc import Iterator
 
 import pytest
 import tensorflow as tf
-from ml_metadata.proto import metadata_store_pb2
+from installed import installed, let_pass
 from tfx.types import standard_artifacts
 
 from components.pusher import ReleasePusherExecutor
 from components.types import Verdict as VerdictArtifact
 from components.types import record
-from waybill.cli import load
 from waybill.gates import model_rules
 from waybill.gates import waivers as gate_waivers
-from waybill.launch import installation
-from waybill.launch.installation import Installation
-from waybill.launch.window import interval_from
 from waybill.records import digest
-from waybill.records import settings as settings_lib
-from waybill.records.interval import parse_moment
-from waybill.records.run_spec import Code, Environment, RunSpec, Trigger
 from waybill.records.verdict import Rule, RuleOutcome, Verdict
-from waybill.records.waiver import Waiver
 from waybill.serving import saved_model
 from waybill.serving.errors import DigestMismatch, ReleaseRefused, ServingError, VersionTaken
 from waybill.store import waivers
 from waybill.store.connection import Store
-from waybill.store.initialise import Types, initialise
-from waybill.store.journal import DECISION_TYPE
 
 VERSION = 20130401000001
 GOOD = Rule("rows.enough", "span 1", RuleOutcome.PASS, "at least 50 rows", "830 rows")
@@ -118,7 +105,7 @@ def test_model_without_a_clear_blessing_is_refused(inputs, tmp_path, marks):
 
 
 def test_model_that_was_let_pass_is_released_while_its_waivers_hold(inputs, tmp_path):
-    with entered(_installation(tmp_path)) as store:
+    with installed(tmp_path) as store:
         _let_pass(inputs, tmp_path, store, BAD)
         inputs["blessing"][0].uri = str(tmp_path / "withheld")
         (tmp_path / "withheld").mkdir()
@@ -127,21 +114,21 @@ def test_model_that_was_let_pass_is_released_while_its_waivers_hold(inputs, tmp_
 
 
 def test_model_whose_waiver_was_withdrawn_is_not_released(inputs, tmp_path):
-    with entered(_installation(tmp_path)) as store:
+    with installed(tmp_path) as store:
         _let_pass(inputs, tmp_path, store, BAD)
         waivers.write(store, waivers.read(store, "taxi"), waivers.WITHDRAWAL, 1, {"who": "os:eve", "why": "it was a fault"})
         assert "withdrawn by os:eve: it was a fault" in _refused(inputs, tmp_path)
 
 
 def test_blessing_withheld_for_what_nobody_waived_is_not_overlooked(inputs, tmp_path):
-    with entered(_installation(tmp_path)) as store:
+    with installed(tmp_path) as store:
         _let_pass(inputs, tmp_path, store, dataclasses.replace(BAD, name="slices.auc"))
         (tmp_path / "blessing/BLESSED").rename(tmp_path / "blessing/NOT_BLESSED")
         assert "did not bless" in _refused(inputs, tmp_path)
 
 
 def test_verdict_that_names_waivers_is_not_believed_where_there_is_no_journal(inputs, tmp_path):
-    with entered(_installation(tmp_path)) as store:
+    with installed(tmp_path) as store:
         _let_pass(inputs, tmp_path, store, BAD)
     assert "model_gate names waivers, and without Waybill's launcher there are none" in _refused(inputs, tmp_path)
 
@@ -200,29 +187,9 @@ def _refused(inputs: dict[str, list], tmp_path: pathlib.Path) -> str:
     return str(caught.value)
 
 
-@contextlib.contextmanager
-def entered(around: Installation) -> Iterator[Store]:
-    """A launcher's surroundings, with a store that knows decisions."""
-    initialise(around.store, Types([], [metadata_store_pb2.ExecutionType(name=DECISION_TYPE)], []))
-    with installation.entered(around):
-        yield around.store
-
-
-def _installation(folder: pathlib.Path) -> Installation:
-    settings = settings_lib.load({"WAYBILL_HOME": str(folder / "home")})
-    graph = load.graph_of("taxi")
-    interval = interval_from(graph.settings, parse_moment("2013-01-01"))
-    spec = RunSpec("taxi", interval, 1, (), (), {}, "", Code("", False, ""), Environment("", {}), Trigger("manual", "", "", ""))
-    return Installation(Store(settings.store_url), settings, (spec,), graph)
-
-
 def _let_pass(inputs: dict[str, list], folder: pathlib.Path, store: Store, bad: Rule) -> None:
     """Two people let a rule of the model gate pass, whose verdict the pusher is then given."""
-    moment = dt.datetime.now(dt.timezone.utc)
-    until = (moment + dt.timedelta(days=1)).isoformat()
-    asked = Waiver(0, "2013-01-01T00:00:00+00:00", "model_gate", bad.name, bad.subject, False, bad.found, "we know", until, "os:ada", 0)
-    waivers.write_request(store, waivers.read(store, "taxi"), asked, {"who": "os:ada"}, [])
-    waivers.write(store, waivers.read(store, "taxi"), waivers.APPROVAL, 1, {"who": "os:bob", "why": ""})
+    let_pass(store, "model_gate", bad.name, bad.subject)
     judged = model_rules.digest_rule(digest.of_tree(folder / "model/Format-Serving"))
     agreement = Rule("evaluator.blessing", "the model", RuleOutcome.WARN, "BLESSED, as the thresholds say", "NOT_BLESSED")
     inputs["model_verdict"] = [_artifact(VerdictArtifact, folder / "waived")]

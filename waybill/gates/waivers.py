@@ -48,7 +48,8 @@ def against_baseline(rules: Sequence[Rule]) -> list[Rule]:
     The comparison goes unjudged only while their waiver holds; else the rules that would compare block.
     """
     around = installation.current()
-    if around is None or not _without_baseline_by_waiver(around):
+    compared_with_nothing = [r for r in rules if r.name.startswith("change.") and r.outcome is RuleOutcome.NOT_JUDGED]
+    if around is None or not compared_with_nothing or not _without_baseline_by_waiver(around):
         return list(rules)
     aside, why_not = baseline_set_aside()
     if aside:
@@ -56,7 +57,7 @@ def against_baseline(rules: Sequence[Rule]) -> list[Rule]:
     else:
         found = f"no baseline, by a waiver that does not hold any more; clear {BASELINE}"
         changes = {"found": found, "outcome": RuleOutcome.BLOCK, "evidence": tuple(why_not)}
-    return [dataclasses.replace(r, **changes) if r.name.startswith("change.") else r for r in rules]
+    return [dataclasses.replace(r, **changes) if r in compared_with_nothing else r for r in rules]
 
 
 def _without_baseline_by_waiver(around: Installation) -> bool:
