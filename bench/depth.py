@@ -37,7 +37,7 @@ def measure(folder: pathlib.Path, say: Callable[[str], None]) -> dict[int, float
     """
     settings = settings_lib.load({"WAYBILL_HOME": str(folder / "real")})
     prepare(settings)
-    _run(settings, upto="pusher")
+    _run(settings, upto="promoter")
     found = {}
     for depth in DEPTHS:
         deep = settings_lib.load({"WAYBILL_HOME": str(folder / str(depth))})
@@ -138,7 +138,7 @@ def _run(settings: Settings, upto: str) -> dict[str, float]:
     spec = nodes.frozen(asked, settings, lambda line: None)
     graph = load.graph_of("taxi")
     everything = [node for node in graph.nodes if node.id != "run_spec"]
-    wanted = everything if upto == "pusher" else [node for node in everything if node.id in NODES]
+    wanted = everything if upto == "promoter" else [node for node in everything if node.id in NODES]
     found = {}
     for node in wanted:
         request = NodeRequest(str(spec.extra["spec"]), node.id, 1, ticket, 0 if node.scope == "span" else None)

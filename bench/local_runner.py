@@ -43,7 +43,7 @@ def pipeline_in(folder: pathlib.Path, partition: Partition) -> Any:
         root=str(folder / "artifacts"),
         schema_file=str(PROJECT / "schemas/taxi.pbtxt"),
         scratch=str(folder / "scratch"),
-        serving=str(folder / "serving"),
+        releases=str(folder / "releases"),
     )
     made = pipeline.create_pipeline(spec_of(partition), partition=partition, places=places)
     made.metadata_connection_config = metadata.sqlite_metadata_connection_config(str(folder / "mlmd.sqlite"))

@@ -34,7 +34,7 @@ def check_released(folder: pathlib.Path) -> None:
     Raises:
       SystemExit: if it did not; then there is nothing to compare.
     """
-    released = [path.name for path in (folder / "serving").iterdir() if path.name.isdigit()]
+    released = [path.name for path in (folder / "releases").iterdir() if path.name.isdigit()]
     if len(released) != 1:
         raise SystemExit(f"released {released}; what does not end with a release is not compared")
 

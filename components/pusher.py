@@ -1,4 +1,4 @@
-"""A judged model -> a release under the Serving base path, once."""
+"""A judged model -> a release in the release store, once. What is served is decided after it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ReleasePusherSpec(component_spec.ComponentSpec):
 
     PARAMETERS = {
         "version": component_spec.ExecutionParameter(type=int),
-        "serving": component_spec.ExecutionParameter(type=str),
+        "releases": component_spec.ExecutionParameter(type=str),
         "model_name": component_spec.ExecutionParameter(type=str),
     }
     INPUTS = {
@@ -60,7 +60,7 @@ class ReleasePusherExecutor(base_executor.BaseExecutor):
         if reasons or digest is None:
             raise ReleaseRefused(name, version, tuple(reasons))
         exported = pathlib.Path(path_utils.serving_model_path(str(folders["model"])))
-        published = publish(exported, pathlib.Path(exec_properties["serving"]), version, digest)
+        published = publish(exported, pathlib.Path(exec_properties["releases"]), version, digest)
         pushed = artifact_utils.get_single_instance(output_dict["pushed_model"])
         receipt = {"name": name, "version": version, "digest": published.digest}
         folder = pathlib.Path(pushed.uri)
@@ -87,7 +87,7 @@ class ReleasePusher(base_component.BaseComponent):
         data_verdict: channel.BaseChannel,
         model_verdict: channel.BaseChannel,
         version: int,
-        serving: str,
+        releases: str,
         name: str,
     ) -> None:
         """Wires the pusher.
@@ -98,11 +98,11 @@ class ReleasePusher(base_component.BaseComponent):
           data_verdict: The data gate's verdict.
           model_verdict: The model gate's verdict.
           version: The release's number, from the data.
-          serving: Base path of the model's releases.
+          releases: Folder of the model's releases in the release store.
           name: The model's name, for people.
         """
         inputs = {"model": model, "blessing": blessing, "data_verdict": data_verdict, "model_verdict": model_verdict}
-        parameters = {"version": version, "serving": serving, "model_name": name}
+        parameters = {"version": version, "releases": releases, "model_name": name}
         super().__init__(ReleasePusherSpec(**inputs, **parameters, pushed_model=channel.Channel(type=standard_artifacts.PushedModel)))
 
 

@@ -23,6 +23,23 @@ class Verdict(Artifact):
     PROPERTIES = {"gate": Property(type=PropertyType.STRING), "decision": Property(type=PropertyType.STRING)}
 
 
+class Promotion(Artifact):
+    """A folder with `promotion.json`: what a promoter decided about a release.
+
+    Properties:
+      outcome: `promoted` or `held`.
+      version: The release's version.
+      says: The decision in a sentence, with its reasons.
+    """
+
+    TYPE_NAME = "WaybillPromotion"
+    PROPERTIES = {
+        "outcome": Property(type=PropertyType.STRING),
+        "version": Property(type=PropertyType.STRING),
+        "says": Property(type=PropertyType.STRING),
+    }
+
+
 def record(verdict: records.Verdict, artifact: Artifact) -> None:
     """Writes a gate's verdict into its artifact and tells the log.
 

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import threading
 import time
+import urllib.parse
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -155,15 +156,28 @@ def wait(condition: Callable[[], bool], what: str) -> None:
 
 
 def releases(story: Story) -> list[str]:
-    base = story.service.settings.serving / "taxi"
-    return sorted(p.name for p in base.iterdir() if p.name.isdigit())
+    return numbers(story.service.settings.releases / "taxi")
+
+
+def served(story: Story) -> list[str]:
+    return numbers(story.service.settings.serving / "taxi")
+
+
+def numbers(folder: pathlib.Path) -> list[str]:
+    return sorted(p.name for p in folder.iterdir() if p.name.isdigit())
+
+
+def promotions(story: Story) -> int:
+    """How often Airflow was told of a promotion."""
+    return int(story.client.call("GET", "/assets/events?limit=100")["total_entries"])
 
 
 def test_a_good_quarter_ends_green_with_its_release_though_a_process_of_every_node_was_killed(story: Story) -> None:
     tasks = story.tasks(GOOD)
     assert story.run(GOOD)["state"] == "success"
     assert {task["state"] for task in tasks.values()} == {"success"}
-    assert releases(story) == ["20130401000001"]
+    assert releases(story) == served(story) == ["20130401000001"]
+    assert promotions(story) == 1
     assert set(story.killed) == set(tasks) - {"run_spec"}
     again = {name for name, task in tasks.items() if task["try_number"] == 2}
     # A span and the schema belong to both quarters: the other one's task may have been at work when it was killed. A short node's
@@ -194,7 +208,7 @@ def test_a_spoilt_quarter_stops_red_at_its_gate_without_retries_and_says_why(sto
     tasks = story.tasks(SPOILT)
     assert story.run(SPOILT)["state"] == "failed"
     assert (tasks["data_gate"]["state"], tasks["data_gate"]["try_number"]) == ("failed", 1)
-    assert tasks["pusher"]["state"] == "upstream_failed"
+    assert tasks["pusher"]["state"] == tasks["promoter"]["state"] == "upstream_failed"
     told = story.log(SPOILT, tasks["data_gate"], 1)
     assert "BLOCKED" in told
     assert "Barter" in told
@@ -219,7 +233,31 @@ def test_marking_a_blocked_gate_as_success_in_the_ui_lets_nothing_past_it(story:
     wait(lambda: story.tasks(SPOILT)["transform"]["state"] == "failed", "transform to be refused")
     told = story.client.log("taxi", run, "transform", story.tasks(SPOILT)["transform"]["try_number"])
     assert "needs a PASS of data_gate" in told
-    assert releases(story) == ["20130401000001"]
+    assert releases(story) == served(story) == ["20130401000001"]
+
+
+@pytest.mark.parametrize("task", ["pusher", "promoter"])
+def test_a_stop_after_a_blocked_gate_that_is_asked_for_alone_is_refused(story: Story, task: str) -> None:
+    run = story.run(SPOILT)["dag_run_id"]
+    story.client.clear("taxi", run, [task], downstream=False)
+    wait(lambda: story.tasks(SPOILT)[task]["state"] == "failed", f"{task} to be refused")
+    told = story.client.log("taxi", run, task, story.tasks(SPOILT)[task]["try_number"])
+    assert "needs a PASS of" in told
+    assert releases(story) == served(story) == ["20130401000001"]
+
+
+def test_a_run_whose_spec_was_exchanged_for_another_runs_is_refused(story: Story) -> None:
+    good, run = story.run(GOOD)["dag_run_id"], story.run(SPOILT)["dag_run_id"]
+    spec = story.client.xcom("taxi", good, "run_spec", "spec")
+    place = f"/dags/taxi/dagRuns/{urllib.parse.quote(run, safe='')}/taskInstances/run_spec/xcomEntries/spec"
+    story.client.call("PATCH", place, {"value": spec, "map_index": -1})
+    story.client.clear("taxi", run, ["promoter"], downstream=False)
+    wait(lambda: "what run_spec left was changed" in story.client.log("taxi", run, "promoter", attempts(story)), "the refusal")
+    assert releases(story) == served(story) == ["20130401000001"]
+
+
+def attempts(story: Story) -> int:
+    return int(story.tasks(SPOILT)["promoter"]["try_number"])
 
 
 def test_a_cleared_gate_that_was_green_is_executed_again_as_the_next_generation_cold_when_the_host_is_gone(story: Story) -> None:
@@ -228,6 +266,8 @@ def test_a_cleared_gate_that_was_green_is_executed_again_as_the_next_generation_
     story.client.clear("taxi", run, ["model_gate"])
     wait(lambda: story.run(GOOD)["state"] == "success" and len(releases(story)) == 2, "the second generation")
     assert releases(story) == ["20130401000001", "20130401000002"]
+    assert story.client.xcom("taxi", run, "promoter")["promotion"] == "held"
+    assert served(story) == ["20130401000001"] and promotions(story) == 1, "a hold changes nothing and is no event"
     told = json.dumps(story.client.xcom("taxi", run, "model_gate"))
     assert "PASS" in told
     tasks = story.tasks(GOOD)

@@ -19,7 +19,7 @@ from waybill.orchestration.outcome import NodeFailed, NodeStopped
 from waybill.records.node import RETRIED, SUCCESSFUL, NodeResult, Outcome, OutputRef
 from waybill.records.settings import PROJECT
 
-SETTLED_ELSEWHERE = {Outcome.NOT_LANDED}  # waits; only run_spec has it
+SETTLED_ELSEWHERE = {Outcome.NOT_LANDED, Outcome.WAITING}  # waits; only run_spec and baseline have them
 
 
 @pytest.fixture
@@ -90,7 +90,14 @@ def test_a_node_is_asked_for_by_spec_name_attempt_position_and_ticket(launcher: 
     NodeOperator(task_id="example_gen").execute(context(ti=TaskInstance(map_index=1, try_number=3)))
     (call,) = launcher.calls()
     assert call["words"][:2] == ["node", "run"]
-    assert options(call) == {"spec": SPEC, "node": "example_gen", "attempt": "3", "index": "1", "ticket": asking.ticket(dag_run())}
+    assert options(call) == {
+        "spec": SPEC,
+        "node": "example_gen",
+        "attempt": "3",
+        "index": "1",
+        "ticket": asking.ticket(dag_run()),
+        "asked-by": asking.name(dag_run()),
+    }
     assert "--lifeline" in call["words"]
 
 

@@ -295,8 +295,8 @@ def test_a_corrected_partition_is_a_new_version_of_the_span(tiny: Installation) 
 def test_the_baseline_is_the_newest_older_interval_whatever_was_made_last(tiny: Installation) -> None:
     tiny.land("2013-07-01")
     order = ["2013-04-01", "2013-01-01", "2013-07-01"]  # the oldest interval is made after the second
-    runs = {start: tiny.freeze(start, f"ticket-{start}", window=1) for start in order}
-    chosen = {start: next(r for r in tiny.run(spec) if r.node == "baseline") for start, spec in runs.items()}
+    ended = {start: tiny.run(tiny.freeze(start, f"ticket-{start}", window=1)) for start in order}
+    chosen = {start: next(r for r in results if r.node == "baseline") for start, results in ended.items()}
     assert "no baseline yet: none of 1 releases qualifies" in chosen["2013-01-01"].message
     assert "release 20130701000001" in chosen["2013-07-01"].message
     execution = reads.successful_execution(tiny.store, "tiny", "tiny.201307010000.g1", "baseline")

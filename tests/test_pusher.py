@@ -47,7 +47,7 @@ def inputs(tmp_path):
 
 def test_good_model_is_released_and_answers_as_before(inputs, tmp_path):
     pushed = _push(inputs, tmp_path)
-    release = tmp_path / "serving" / str(VERSION)
+    release = tmp_path / "releases" / str(VERSION)
     row = {"fare": 12.5, "payment_type": "Cash"}
     scores = saved_model.load(pathlib.Path(inputs["model"][0].uri, "Format-Serving")).score_rows([row])
     assert saved_model.load(release).score_rows([row]) == scores
@@ -62,7 +62,7 @@ def test_pushing_again_changes_nothing(inputs, tmp_path):
     first = _push(inputs, tmp_path)
     again = _push(inputs, tmp_path)
     assert again.mlmd_artifact.custom_properties == first.mlmd_artifact.custom_properties
-    assert [p.name for p in (tmp_path / "serving").iterdir() if p.name.isdigit()] == [str(VERSION)]
+    assert [p.name for p in (tmp_path / "releases").iterdir() if p.name.isdigit()] == [str(VERSION)]
 
 
 @pytest.mark.parametrize("key", ["data_verdict", "model_verdict"])
@@ -145,7 +145,7 @@ def test_model_that_changed_after_it_was_judged_is_not_released(inputs, tmp_path
         handle.write(b"\x00")
     with pytest.raises(DigestMismatch):
         _push(inputs, tmp_path)
-    assert not list((tmp_path / "serving").glob("2*"))
+    assert not list((tmp_path / "releases").glob("2*"))
 
 
 def test_verdict_that_names_no_model_is_refused(inputs, tmp_path):
@@ -154,14 +154,14 @@ def test_verdict_that_names_no_model_is_refused(inputs, tmp_path):
 
 
 def test_version_of_another_release_is_not_taken_over(inputs, tmp_path):
-    (tmp_path / "serving" / str(VERSION)).mkdir(parents=True)
+    (tmp_path / "releases" / str(VERSION)).mkdir(parents=True)
     with pytest.raises(VersionTaken):
         _push(inputs, tmp_path)
 
 
 def test_released_model_scores_the_same_through_both_signatures(inputs, tmp_path):
     _push(inputs, tmp_path)
-    loaded = saved_model.load(tmp_path / "serving" / str(VERSION))
+    loaded = saved_model.load(tmp_path / "releases" / str(VERSION))
     assert loaded.score_rows([{"fare": 12.5, "payment_type": "Cash"}]) == loaded.score_examples([_example(12.5, b"Cash")])
     assert loaded.score_rows([{"fare": 12.5}]) == loaded.score_rows([{"fare": 12.5, "payment_type": ""}])
 
@@ -175,7 +175,7 @@ def test_half_a_model_is_not_loaded(inputs, tmp_path):
 
 def _push(inputs: dict[str, list], tmp_path: pathlib.Path):
     pushed = _artifact(standard_artifacts.PushedModel, tmp_path / "pushed")
-    properties = {"version": VERSION, "serving": str(tmp_path / "serving"), "model_name": "taxi"}
+    properties = {"version": VERSION, "releases": str(tmp_path / "releases"), "model_name": "taxi"}
     ReleasePusherExecutor().Do(inputs, {"pushed_model": [pushed]}, properties)
     return pushed
 
@@ -183,7 +183,7 @@ def _push(inputs: dict[str, list], tmp_path: pathlib.Path):
 def _refused(inputs: dict[str, list], tmp_path: pathlib.Path) -> str:
     with pytest.raises(ReleaseRefused) as caught:
         _push(inputs, tmp_path)
-    assert not (tmp_path / "serving").exists()
+    assert not (tmp_path / "releases").exists()
     return str(caught.value)
 
 

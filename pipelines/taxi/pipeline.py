@@ -17,6 +17,7 @@ from components.baseline import interval_baseline
 from components.data_gate import DataGate
 from components.example_gen import PartitionExampleGen
 from components.model_gate import ModelGate
+from components.promoter import Promoter
 from components.pusher import ReleasePusher
 from pipelines.taxi import policy
 from waybill.launch.beam import IN_PROCESS
@@ -117,16 +118,19 @@ def create_pipeline(run_spec: RunSpec, *, partition: Partition, places: Places) 
         policy=policy.MODEL_POLICY.to_json(),
     ).with_id("model_gate")
 
-    # A release that both gates found good, numbered by the data.
+    # A release that both gates found good, whole and read-only, numbered by the data.
     pusher = ReleasePusher(
         model=trainer.outputs["model"],
         blessing=evaluator.outputs["blessing"],
         data_verdict=data_gate.outputs["verdict"],
         model_verdict=model_gate.outputs["verdict"],
         version=run_spec.version,
-        serving=places.serving,
+        releases=places.releases,
         name=run_spec.pipeline,
     ).with_id("pusher")
+
+    # Whether it is served: by itself only from the schedule, and never in the place of a newer interval's.
+    promoter = Promoter(pushed_model=pusher.outputs["pushed_model"]).with_id("promoter")
 
     return Pipeline(
         pipeline_name=run_spec.pipeline,
@@ -143,6 +147,7 @@ def create_pipeline(run_spec: RunSpec, *, partition: Partition, places: Places) 
             evaluator,
             model_gate,
             pusher,
+            promoter,
         ],
         enable_cache=False,  # work that is shared between runs is found by the run spec, not by TFX's cache key
         beam_pipeline_args=list(BEAM_ARGS),

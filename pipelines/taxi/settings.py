@@ -23,7 +23,7 @@ SETTINGS = PipelineSettings(
         ),
         Stage("window", "run", ("data_gate", "transform", "trainer"), "Judges the window's data, then trains a model on it"),
         Stage("judgement", "run", ("baseline", "evaluator", "model_gate"), "Measures the model by slice and against the baseline"),
-        Stage("release", "run", ("pusher",), "Puts the model that passed under the Serving base path, whole or not at all"),
+        Stage("release", "run", ("pusher", "promoter"), "Keeps the model that passed as a release; the schedule's newest is served"),
     ),
     params=(
         Param("train_steps", 1000, "Training steps, one batch each; early stopping may take fewer", 1, 1_000_000),

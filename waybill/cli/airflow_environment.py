@@ -62,6 +62,7 @@ def _waybill(settings: Settings) -> dict[str, str]:
     return {
         "WAYBILL_HOME": str(settings.home),
         "WAYBILL_LANDING": str(settings.landing),
+        "WAYBILL_RELEASES": str(settings.releases),
         "WAYBILL_SERVING": str(settings.serving),
         "WAYBILL_STORE_URL": settings.store_url,
         "WAYBILL_TFX_PYTHON": str(settings.tfx_python),

@@ -1,7 +1,8 @@
 """`waybill demo`: real data through a real Airflow to a served model, with a look at what came out.
 
-The schedule catches up three quarters by itself; then one of them is backfilled again, as a data scientist would do it. It ends well
-only if every run did, and every release is on disk, answers, and leads back to the landed files.
+The schedule catches up three quarters by itself, and each is promoted; then one of them is backfilled again, as a data scientist would do
+it, and held; then the newest is rolled back and put back. It ends well only if every run did, what is served is what was decided, and every
+release is on disk, answers, and leads back to the landed files.
 """
 
 from __future__ import annotations
@@ -9,10 +10,10 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from waybill.cli import load, setup
+from waybill.cli import load, person, setup
 from waybill.cli.airflow_client import AirflowClient
 from waybill.cli.services import AirflowService
 from waybill.cli.summary import summarise
@@ -22,6 +23,9 @@ from waybill.lineage import chain
 from waybill.records import settings as places
 from waybill.records.interval import Interval, parse_moment
 from waybill.records.settings import Settings
+from waybill.serving import base_path, state
+from waybill.serving.promotion import Decided, Desk
+from waybill.serving.state import ServingState
 from waybill.store import generations
 from waybill.store.connection import Store
 
@@ -48,6 +52,7 @@ def demo(args: argparse.Namespace) -> int:
         problems = _story(service.client(), began)
     finally:
         service.stop()
+    problems += problems or _served(settings)
     problems += _look(settings)
     for problem in problems:
         print(f"NOT AS IT SHOULD BE: {problem}")
@@ -107,10 +112,37 @@ def _failed(client: AirflowClient) -> list[str]:
     return found or [f"the run of {label(run)} failed" for run in client.runs(PIPELINE) if run["state"] == "failed"]
 
 
+def _served(settings: Settings) -> list[str]:
+    """What is served after the backfill, then a rollback and back; returns what is not as it should be."""
+    store = Store(settings.store_url)
+    desk = Desk(store, load.graph_of(PIPELINE), settings)
+    me, promoted = person.me(), [_end_of(start).version(1) for start in QUARTERS]
+    problems = _is_served(settings, promoted[-1], "after the backfill of an older quarter")
+    print("4. Somebody doubts the newest model: back to the one before, in one command; then it is put back.", flush=True)
+    decisions: tuple[Callable[[], Decided], ...] = (
+        lambda: desk.rollback(promoted[-2], me, "the demo doubts the newest model"),
+        lambda: desk.promote(promoted[-1], me, "a false alarm"),
+        lambda: desk.pin(False, me, "a false alarm"),
+    )
+    for decide in decisions:
+        decided = decide()
+        print(f"   {decided.says}\n   served: {', '.join(map(str, base_path.follow(store, settings, PIPELINE)))}")
+        if decided.outcome == "rolled_back":
+            problems += _is_served(settings, promoted[-2], "after the rollback")
+    return problems + _is_served(settings, promoted[-1], "at the end")
+
+
+def _is_served(settings: Settings, version: int, when: str) -> list[str]:
+    """Whether TensorFlow Serving, which serves the highest, would serve this version."""
+    present = base_path.present(settings.serving / PIPELINE)
+    return [] if present[-1:] == [version] else [f"{when} the base path holds {present or 'nothing'}; expected {version} as the highest"]
+
+
 def _look(settings: Settings) -> list[str]:
     """Looks at every release from disk and lineage, and shows the newest."""
     store = Store(settings.store_url)
-    print("\nReleases under the Serving base path:")
+    now = state.read(store, PIPELINE)
+    print("\nReleases:")
     problems = []
     versions = {}
     for start in QUARTERS:
@@ -118,7 +150,8 @@ def _look(settings: Settings) -> list[str]:
         found = [g.number for g in generations.all_of(store, PIPELINE, interval.span)]
         released = [n for n in found if chain.release(store, PIPELINE, interval.version(n))]
         versions[start] = [interval.version(n) for n in released]
-        print(f"  quarter of {start}: {', '.join(map(str, versions[start])) or 'none'}")
+        for version in versions[start]:
+            print(f"  quarter of {start}: {version}  {_standing(version, now)}")
         if not released:
             problems.append(f"the quarter of {start} has no release")
     if versions[AGAIN] and len(versions[AGAIN]) < 2:
@@ -129,14 +162,18 @@ def _look(settings: Settings) -> list[str]:
             problems += summary.problems
     if versions[QUARTERS[-1]]:
         print("\n" + "\n".join(summarise(settings, store, PIPELINE, versions[QUARTERS[-1]][-1]).lines))
-        print("\nThe backfilled older quarter has a lower number, so TensorFlow Serving goes on serving the newest quarter.")
     return problems
+
+
+def _standing(version: int, now: ServingState) -> str:
+    return "served" if version == now.stable else "was served before" if version in now.before else "held"
 
 
 def _next_steps() -> None:
     print(
         "\nTo look around:   make up     (prints the address and the login; make down ends it)\n"
-        "Then try:         trigger the DAG `taxi` with interval_start 2013-10-01 and train_steps 200;\n"
+        "Then try:         .venv/bin/waybill status taxi; .venv/bin/waybill releases taxi;\n"
+        "                  trigger the DAG `taxi` with interval_start 2013-10-01 and train_steps 200;\n"
         "                  or without Airflow: .venv/bin/waybill run taxi --interval 2013-10-01"
     )
 

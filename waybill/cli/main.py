@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
+from waybill.cli import waive_words
 from waybill.records.errors import RecordError, Refusal
 
 EPILOG = """\
@@ -17,6 +18,15 @@ A first run, from data to a served model:
 
 Where things are is set by the environment: WAYBILL_HOME, WAYBILL_LANDING, WAYBILL_SERVING, WAYBILL_STORE_URL.
 """
+
+SHOWN = 20  # lines of a list that nobody said how long they want
+DECISIONS = {
+    "promote": "serve a release; an older interval's needs a second person",
+    "approve": "agree to a promotion that somebody else asked for",
+    "rollback": "serve a version again that was served before, and pin it",
+    "pin": "keep scheduled runs from promoting by themselves",
+    "unpin": "let scheduled runs promote by themselves again",
+}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -47,7 +57,8 @@ def parser() -> argparse.ArgumentParser:
     )
     verbs = top.add_subparsers(dest="verb", metavar="verb", required=True)
     _everyday(verbs)
-    _waivers(verbs)
+    waive_words.add(verbs)
+    _serving(verbs)
     _orchestrators(verbs)
     return top
 
@@ -90,42 +101,21 @@ def _everyday(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     verbs.add_parser("demo", help="three scheduled quarters and a backfill through a real Airflow, ending with a summary")
 
 
-def _waivers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    waive = verbs.add_parser(
-        "waive",
-        help="let one rule of a gate pass in one interval: asked for by one person, approved by another",
-        description="A gate that has said BLOCKED reads the approved waivers when it runs again, and then says WAIVED.",
-    ).add_subparsers(dest="waive_verb", metavar="verb", required=True)
-    request = waive.add_parser("request", help="ask for a waiver of what the newest verdict blocks on")
-    rebaseline = waive.add_parser(
-        "rebaseline", help="ask that a model be compared with no older release: its label or signature is another"
-    )
-    for verb in (request, rebaseline):
-        verb.add_argument("pipeline", help="name of the pipeline, such as taxi")
-        verb.add_argument("--interval", required=True, metavar="START", help="start of the one data interval, such as 2013-07-01")
-        verb.add_argument("--why", required=True, metavar="TEXT", help="why it is all right, in one line")
-        verb.add_argument("--until", required=True, metavar="DATE", help="until when it holds; a date means its beginning, in UTC")
-    request.add_argument("--gate", required=True, help="node id of the gate, such as data_gate")
-    request.add_argument("--rule", required=True, help="exact name of the rule, such as volume.drop")
-    request.add_argument("--subject", default="", help="exact subject, as the verdict has it; needed when the rule blocks on several")
-    request.add_argument("--every-subject", action="store_true", help="all subjects that the rule blocks on, as many as the policy allows")
-    approve = waive.add_parser("approve", help="approve a waiver that another person asked for")
-    withdraw = waive.add_parser("withdraw", help="take a waiver back; what relies on it and has not run is refused from then on")
-    for verb in (approve, withdraw):
-        verb.add_argument("pipeline", help="name of the pipeline")
-        verb.add_argument("number", type=int, help="number of the waiver")
-    approve.add_argument("--why", default="", metavar="TEXT", help="a word for the record")
-    withdraw.add_argument("--why", required=True, metavar="TEXT", help="why, for the record")
-    for verb in (request, rebaseline, approve, withdraw):
-        verb.add_argument(
-            "--as",
-            dest="on_behalf",
-            default="",
-            metavar="PERSON",
-            help="for orchestrators: the person they have authenticated, such as airflow:alice; your own account is recorded beside it",
-        )
-    listed = waive.add_parser("list", help="all waivers of a pipeline and what became of them")
-    listed.add_argument("pipeline", help="name of the pipeline")
+def _serving(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    for name, says in (("status", "what is served of a model, and the last decisions"), ("releases", "a model's releases and their state")):
+        look = verbs.add_parser(name, help=says)
+        look.add_argument("pipeline", help="name of the pipeline, which is the model's")
+        look.add_argument("--limit", type=int, default=SHOWN, help=f"how many lines at most, default {SHOWN}")
+        look.add_argument("--json", action="store_true", help="as one JSON object")
+    for name, says in DECISIONS.items():
+        verb = verbs.add_parser(name, help=says, description=f"{says[0].upper()}{says[1:]}. Asked twice, it is done once.")
+        verb.add_argument("pipeline", help="name of the pipeline, which is the model's")
+        if name in ("promote", "rollback"):
+            verb.add_argument("version", type=int, help="the release, as `waybill releases` shows it")
+        if name == "approve":
+            verb.add_argument("number", type=int, help="the request, as `waybill status` shows it")
+        verb.add_argument("--why", required=True, help="the reason, for the record")
+        verb.add_argument("--as", dest="who", default="", metavar="USER", help="for orchestrators: the user who is logged in there")
 
 
 def _orchestrators(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -147,7 +137,11 @@ def _orchestrators(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -
     run.add_argument("--node", required=True, help="node id, the same word as the Airflow task id")
     run.add_argument("--attempt", type=int, default=1, help="number of the attempt, from 1")
     run.add_argument("--ticket", required=True, help="as for run-spec")
+    run.add_argument("--asked-by", default="", help="the orchestrator's name of the run, checked against the spec's")
     run.add_argument("--index", type=int, help="for a node mapped over the window: the position of its span, from 0")
+    run.add_argument(
+        "--over", action="append", default=[], metavar="RUN", help="an older interval's run that is over though the store does not show it"
+    )
     run.add_argument("--lifeline", action="store_true", help="end when standard input is closed")
 
 
@@ -180,6 +174,10 @@ def _verb(args: argparse.Namespace) -> Callable[[argparse.Namespace], int]:
         from waybill.cli import demo
 
         return demo.demo
+    if args.verb in ("status", "releases", *DECISIONS):
+        from waybill.cli import serving
+
+        return {"status": serving.status, "releases": serving.show_releases}.get(args.verb, serving.decide)
     from waybill.cli import airflow
 
     return airflow.up if args.verb == "up" else airflow.down

@@ -126,7 +126,7 @@ def ready(ahead: bool) -> Callable[[list[str]], int]:
 
 
 def _run(args: argparse.Namespace, backend: Backend) -> int:
-    request = NodeRequest(args.spec, args.node, args.attempt, args.ticket, args.index)
+    request = NodeRequest(args.spec, args.node, args.attempt, args.ticket, args.index, tuple(args.over), args.asked_by)
     result = run_node(request, load.graph_of, places.load(), backend, say)
     print(f"\n{result.to_line()}", flush=True)  # on a line of its own, whatever an executor printed last
     return 0 if result.successful else 1

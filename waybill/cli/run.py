@@ -18,15 +18,18 @@ from collections.abc import Iterator
 
 from waybill.cli import load, nodes
 from waybill.launch.backends import ForkBackend
+from waybill.launch.lease import lease
 from waybill.launch.node import run_node
+from waybill.launch.older import RUN
 from waybill.launch.process import prepare
 from waybill.launch.standby import fork
 from waybill.records import settings as places
 from waybill.records.graph import Graph
-from waybill.records.node import RUN_SPEC, NodeRequest, NodeResult, Outcome
+from waybill.records.node import RUN_SPEC, WAITS_FOR, NodeRequest, NodeResult, Outcome
 from waybill.records.settings import Settings
 
 _MARKS = {Outcome.COMPLETE: "done", Outcome.CACHED: "had it"}
+_LOOK_AGAIN = 2.0  # seconds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,19 +57,34 @@ def run(args: argparse.Namespace) -> int:
     _import_tfx(args.pipeline)
     logs = settings.home / "logs" / str(spec.extra["run"])
     logs.mkdir(parents=True, exist_ok=True)
-    for step in steps(graph, [str(span["label"]) for span in spec.extra["window"]]):
-        request = NodeRequest(str(spec.extra["spec"]), step.node, 1, ticket, step.index)
-        log = logs / f"{step.title.replace(' ', '_').replace(':', '')}.log"
-        result = run_apart(request, settings, log, step.title)
-        if not result.successful:
-            print(f"\n{result.message}\n\nThe log: {log}")
-            # What a gate has said, it has said for this asking; mended data or a waiver are judged by another.
-            anew = f" --params {shlex.quote(args.params)}" if args.params != "{}" else ""
-            going_on = anew if result.outcome is Outcome.BLOCKED else f" --ticket {ticket}"
-            print(f"When it is mended, go on with: waybill run {args.pipeline} --interval {args.interval}{going_on}")
-            return 1
-    print(f"run {spec.extra['run']} ended well")
+    with lease(settings.leases, str(spec.extra["run"]), RUN, nodes.say):  # newer intervals' runs see by it that this one is at work
+        for step in steps(graph, [str(span["label"]) for span in spec.extra["window"]]):
+            request = NodeRequest(str(spec.extra["spec"]), step.node, 1, ticket, step.index)
+            log = logs / f"{step.title.replace(' ', '_').replace(':', '')}.log"
+            result = _patiently(request, settings, log, step.title)
+            if not result.successful:
+                print(f"\n{result.message}\n\nThe log: {log}")
+                # What a gate has said, it has said for this asking; mended data or a waiver are judged by another.
+                anew = f" --params {shlex.quote(args.params)}" if args.params != "{}" else ""
+                going_on = anew if result.outcome is Outcome.BLOCKED else f" --ticket {ticket}"
+                print(f"When it is mended, go on with: waybill run {args.pipeline} --interval {args.interval}{going_on}")
+                return 1
+    print(f"run {spec.extra['run']} ended well: {result.message}")
     return 0
+
+
+def _patiently(request: NodeRequest, settings: Settings, log: pathlib.Path, title: str) -> NodeResult:
+    """Runs one node; while it waits for older runs of this command, waits along. Whether Airflow's are at work it cannot know."""
+    while True:
+        result = run_apart(request, settings, log, title)
+        if result.outcome is not Outcome.WAITING:
+            return result
+        elsewhere = [run for run, asked_by in dict(result.extra[WAITS_FOR]).items() if asked_by]
+        if elsewhere:
+            print(f"  does not wait for what Airflow may be running: {', '.join(elsewhere)}", flush=True)
+            request = dataclasses.replace(request, over=(*request.over, *elsewhere))
+        else:
+            time.sleep(_LOOK_AGAIN)
 
 
 def steps(graph: Graph, window: list[str]) -> Iterator[Step]:

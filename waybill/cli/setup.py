@@ -78,7 +78,7 @@ def compiled(name: str) -> Any:
         environment=Environment(nothing, {}),
         trigger=Trigger("command_line", "", "", ""),
     )
-    where = Places(root="/artifacts", schema_file=str(places.PROJECT / settings.schema), scratch="/scratch", serving="/serving")
+    where = Places(root="/artifacts", schema_file=str(places.PROJECT / settings.schema), scratch="/scratch", releases="/releases")
     return compile_pipeline(load.create_pipeline_of(name), spec, partition, where, "compiled")
 
 

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from waybill.gates import intervals
 from waybill.gates.evaluation import OVERALL, Evaluation, SliceMetrics
 from waybill.gates.policy import ChangeThreshold, ModelPolicy, Threshold
-from waybill.records.verdict import Rule, RuleOutcome, Verdict
+from waybill.records.verdict import MODEL_DIGEST, Rule, RuleOutcome, Verdict
 
 COUNT, MEAN_LABEL = "example_count", "mean_label"
-_DIGEST_RULE, _BLESSING_RULE = "model.digest", "evaluator.blessing"
+_BLESSING_RULE = "evaluator.blessing"
 _BLESSED_BY = ("metrics.", "change.")  # rules on overall values, which TFMA judges by the same thresholds
 
 
@@ -37,12 +37,12 @@ def judge(evaluation: Evaluation, policy: ModelPolicy) -> list[Rule]:
 
 def digest_rule(found: str) -> Rule:
     """Binds a verdict to the bytes of the model it is about."""
-    return Rule(_DIGEST_RULE, "the exported model", RuleOutcome.PASS, "the bytes this verdict is about", found)
+    return Rule(MODEL_DIGEST, "the exported model", RuleOutcome.PASS, "the bytes this verdict is about", found)
 
 
 def judged_digest(verdict: Verdict) -> str | None:
     """Digest of the model that a verdict is about, or None when it names none."""
-    return next((rule.found for rule in verdict.rules if rule.name == _DIGEST_RULE), None)
+    return next((rule.found for rule in verdict.rules if rule.name == MODEL_DIGEST), None)
 
 
 def explains_no_blessing(verdict: Verdict) -> bool:

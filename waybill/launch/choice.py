@@ -23,7 +23,6 @@ from waybill.launch.errors import LaunchError
 from waybill.store.connection import Store
 
 BY_WAIVER = "waiver"  # property of the execution; see `Choice.waiver`
-RESOLVER = "tfx.dsl.components.common.resolver.Resolver"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,9 +11,10 @@ import traceback
 from typing import Any
 
 from waybill.launch import beam, specs, work
-from waybill.launch.choice import RESOLVER, run_resolver
+from waybill.launch.choice import run_resolver
 from waybill.launch.compile import CompiledNode, CreatePipeline, compile_pipeline, node_of
 from waybill.launch.errors import ChainBroken, InputsUnresolved
+from waybill.launch.graph import RESOLVER
 from waybill.launch.inputs import InputResolver, channels_of, pin
 from waybill.launch.installation import Installation, entered
 from waybill.launch.launcher import NodeLauncher, check_seams, reusable

@@ -20,6 +20,7 @@ from waybill.store.connection import Store
 from waybill.store.reads import ArtifactRow
 
 VERDICT_TYPE = "WaybillVerdict"
+PROMOTION_TYPE = "WaybillPromotion"  # what a promoter leaves: whether a release is served, and why or why not
 
 
 def check_before(node_id: str, graph: Graph, resolver: InputResolver, store: Store) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from waybill.launch.gates import VERDICT_TYPE
+from waybill.launch.gates import PROMOTION_TYPE, VERDICT_TYPE
 from waybill.records.errors import RecordError
 from waybill.records.graph import Graph, Node, PipelineSettings
 from waybill.records.node import RUN_SPEC
 
+RESOLVER = "tfx.dsl.components.common.resolver.Resolver"
 MODEL_RUN = "ModelRun"  # TFX's type of what a training logs
+# What a node is, by the type of an artifact that it makes.
+_KINDS = {"gate": VERDICT_TYPE, "trains": MODEL_RUN, "releases": "PushedModel", "promotes": PROMOTION_TYPE}
 
 
 def build_graph(settings: PipelineSettings, ir: Any) -> Graph:
@@ -41,7 +44,8 @@ def build_graph(settings: PipelineSettings, ir: Any) -> Graph:
                 raise RecordError(
                     f"node {node_id} needs {', '.join(early)}, which settings.py of {settings.name} lists after it; reorder the stages"
                 )
-            gate = any(o.artifact_spec.type.name == VERDICT_TYPE for o in compiled[node_id].outputs.outputs.values())
-            trains = any(o.artifact_spec.type.name == MODEL_RUN for o in compiled[node_id].outputs.outputs.values())
-            nodes.append(Node(node_id, stage.name, stage.scope, upstream, gate, stage.says, trains))
+            makes = {output.artifact_spec.type.name for output in compiled[node_id].outputs.outputs.values()}
+            kinds = {name: kind in makes for name, kind in _KINDS.items()}
+            looks_back = compiled[node_id].node_info.type.name == RESOLVER
+            nodes.append(Node(node_id, stage.name, stage.scope, upstream, says=stage.says, looks_back=looks_back, **kinds))
     return Graph(settings, tuple(nodes))

@@ -33,8 +33,7 @@ def lease(folder: pathlib.Path, unit: str, node: str, say: Callable[[str], None]
       The open file descriptor to pass on to child processes.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    name = digest.of_json([unit, node]).removeprefix(digest.PREFIX)[:32]
-    descriptor = os.open(folder / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(_path(folder, unit, node), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         _wait(descriptor, f"{node} of {unit}", say)
         os.ftruncate(descriptor, 0)
@@ -42,6 +41,25 @@ def lease(folder: pathlib.Path, unit: str, node: str, say: Callable[[str], None]
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def is_held(folder: pathlib.Path, unit: str, node: str) -> bool:
+    """Whether a living process of this machine has the lease."""
+    try:
+        descriptor = os.open(_path(folder, unit, node), os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return False
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+
+
+def _path(folder: pathlib.Path, unit: str, node: str) -> pathlib.Path:
+    return folder / f"{digest.of_json([unit, node]).removeprefix(digest.PREFIX)[:32]}.lock"
 
 
 def _wait(descriptor: int, what: str, say: Callable[[str], None]) -> None:

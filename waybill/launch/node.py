@@ -9,13 +9,14 @@ from typing import Protocol
 
 from waybill.launch import freeze, identity, reference, repair, specs, units, work
 from waybill.launch.errors import GateClosed, LaunchError, SpecMismatch, SpecMissing
-from waybill.launch.gates import check_before, verdict_of
+from waybill.launch.gates import PROMOTION_TYPE, check_before, verdict_of
 from waybill.launch.inputs import InputResolver
 from waybill.launch.lease import lease
+from waybill.launch.older import open_runs
 from waybill.launch.work import Work
 from waybill.records.errors import RecordError
 from waybill.records.graph import Graph, Node
-from waybill.records.node import NodeRequest, NodeResult, Outcome
+from waybill.records.node import WAITS_FOR, NodeRequest, NodeResult, Outcome
 from waybill.records.run_spec import RunSpec
 from waybill.records.settings import PROJECT, Settings
 from waybill.records.verdict import Verdict
@@ -69,6 +70,11 @@ class _Attempt:
         self._say = say
         self._store = Store(settings.store_url)
         told = specs.load(settings.specs, request.spec)
+        if request.asked_by and request.asked_by != told.trigger.run:
+            raise SpecMismatch(
+                f"run spec {request.spec} was frozen for {told.trigger.run!r}, but {request.asked_by!r} asks with it; "
+                "what run_spec left was changed. Clear run_spec, so that it freezes the run anew"
+            )
         self._graph = graph_of(told.pipeline)
         self._node: Node = self._graph.node(request.node)
         identity.check(told, PROJECT, self._graph.settings.schema)
@@ -83,6 +89,8 @@ class _Attempt:
             done = [e for e in found if e.successful]
             if done:
                 return self._already(done[-1])
+            if self._node.looks_back and (waiting := self._waiting()):
+                return waiting
             check_before(self._node.id, self._graph, InputResolver(self._store, self._graph, self._lineage), self._store)
             self._clear_ground(found)
             todo = Work(tuple(s.digest for s in self._lineage), self._node.id, self._request.attempt, self._unit)
@@ -91,6 +99,15 @@ class _Attempt:
                 left = reads.executions(self._store, self._spec.pipeline, self._unit.name, self._node.id)
                 repair.close_dead(self._store, left, result.message)
             return self._judged(result)
+
+    def _waiting(self) -> NodeResult | None:
+        """The result of a node that has to wait for older intervals' runs; None when none is under way."""
+        found = open_runs(self._spec, self._graph, self._settings, self._store)
+        left = {one.run: one.asked_by for one in found if one.run not in self._request.over}
+        if not left:
+            return None
+        says = f"{self._node.id} waits for runs of older intervals, whose releases it has to know: {', '.join(left)}"
+        return NodeResult(self._node.id, Outcome.WAITING, says, run=self._unit.name, extra={WAITS_FOR: left})
 
     def _working_lineage(self, told: RunSpec) -> list[RunSpec]:
         """The specs to work with, newest first: the told one, or a later generation that clearing a finished node began.
@@ -143,8 +160,16 @@ class _Attempt:
             message = f"an earlier attempt had finished it: execution {done.id} of {self._unit.name}"
         return self._judged(NodeResult(self._node.id, outcome, message, run=self._unit.name, execution=done.id, outputs=refs))
 
+    def _promoted(self, result: NodeResult) -> NodeResult:
+        """Says what a promoter's finished execution decided."""
+        found = [a for group in reads.outputs(self._store, result.execution).values() for a in group if a.type == PROMOTION_TYPE]
+        decided = {name: str(a.properties.get(name, "")) for a in found for name in ("outcome", "version", "says")}
+        return dataclasses.replace(result, message=decided.get("says", result.message), extra={**result.extra, "promotion": decided})
+
     def _judged(self, result: NodeResult) -> NodeResult:
-        """Turns a gate's finished execution into its verdict."""
+        """Turns a gate's finished execution into its verdict, and a promoter's into its decision."""
+        if self._node.promotes and result.successful:
+            return self._promoted(result)
         if not (self._node.gate and result.successful):
             return result
         verdict = verdict_of(self._store, result.execution)

@@ -39,7 +39,7 @@ class Unit:
             root=str(settings.artifacts / pipeline / self.name),
             schema_file=str(schema),
             scratch=str(settings.scratch / pipeline / self.name),
-            serving=str(settings.serving / pipeline),
+            releases=str(settings.releases / pipeline),
         )
 
 

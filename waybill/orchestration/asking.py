@@ -60,6 +60,11 @@ def ticket(dag_run: Any) -> str:
     return digest.of_json([dag_run.dag_id, dag_run.run_id, dag_run.clear_number or 0, _began(dag_run).isoformat()])
 
 
+def name(dag_run: Any) -> str:
+    """What a run is called on record."""
+    return f"{dag_run.dag_id}/{dag_run.run_id}"
+
+
 def asking(context: Mapping[str, Any]) -> Asking:
     """Reads a task's context.
 
@@ -76,7 +81,7 @@ def asking(context: Mapping[str, Any]) -> Asking:
         end=end,
         kind=kind,
         who=dag_run.triggering_user_name or "",
-        run=f"{dag_run.dag_id}/{dag_run.run_id}",
+        run=name(dag_run),
         asked_at=_began(dag_run),
         params=given,
     )

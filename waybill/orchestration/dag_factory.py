@@ -10,7 +10,7 @@ from airflow.sdk import DAG, BaseOperator, CronDataIntervalTimetable, TaskGroup,
 
 from waybill.orchestration.form import form
 from waybill.orchestration.journey import journey
-from waybill.orchestration.operator import NodeOperator, RunSpecOperator
+from waybill.orchestration.operator import BaselineOperator, NodeOperator, PromoterOperator, RunSpecOperator
 from waybill.records import settings as settings_lib
 from waybill.records.graph import Graph, Node, PipelineSettings, Stage
 from waybill.records.interval import parse_moment
@@ -78,13 +78,18 @@ def _add_nodes(stage: Stage, graph: Graph, run_spec: RunSpecOperator) -> None:
     """Adds a stage's tasks with their edges, in the graph's order: a mapped group links what has no upstream in it to its source."""
     label = {"map_index_template": SPAN_LABEL} if stage.scope == "span" else {}
     for node in (node for node in graph.nodes if node.stage == stage.name):
-        task = _operator(node)(task_id=node.id, doc_md=node.says, **label)
+        named = {"asset": f"{graph.settings.name}-served"} if node.promotes else {}
+        task = _operator(node)(task_id=node.id, doc_md=node.says, **label, **named)
         for upstream in node.upstream:
             task.set_upstream(run_spec if upstream == RUN_SPEC else run_spec.dag.get_task(upstream))
 
 
 def _operator(node: Node) -> type[BaseOperator]:
-    """A node that trains runs on Kubernetes where the settings name a cluster, everything else on this machine."""
+    """A node that trains runs on Kubernetes where the settings name a cluster, the others on this machine."""
+    if node.promotes:
+        return PromoterOperator
+    if node.looks_back:
+        return BaselineOperator
     if not node.trains or settings_lib.load().kubernetes is None:
         return NodeOperator
     from waybill.orchestration.training_operator import TrainingJobOperator

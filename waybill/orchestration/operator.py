@@ -7,8 +7,8 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowRescheduleException
+from airflow.sdk import Asset, AssetAlias, BaseOperator
+from airflow.sdk.exceptions import AirflowRescheduleException, AirflowRuntimeError
 
 from waybill.orchestration import asking
 from waybill.orchestration.outcome import NodeFailed, NodeStopped, RetryWhatMayChange, conclude
@@ -16,9 +16,10 @@ from waybill.orchestration.process import ColdCommand, Command, NodeProcess, chi
 from waybill.orchestration.warm import NoHost, WarmCommand
 from waybill.records import settings
 from waybill.records.errors import RecordError
-from waybill.records.node import RUN_SPEC, NodeResult, Outcome
+from waybill.records.node import RUN_SPEC, WAITS_FOR, NodeResult, Outcome
 
 ASK_AGAIN = dt.timedelta(seconds=60)  # between two looks for data that have not landed; each is a process of about a second
+LOOK_AGAIN = dt.timedelta(seconds=5)  # between two looks for older runs
 SPEC, RUN, PROCESSES = "spec", "run", "processes"  # what run_spec leaves for the other tasks, beside the window it returns
 
 
@@ -111,6 +112,59 @@ class NodeOperator(LauncherOperator):
         return conclude(self.launch(node_words(self, context)), self.log)
 
 
+class BaselineOperator(NodeOperator):
+    """Runs a node that looks at what older intervals' runs made; while one is at work, gives its slot back and looks again later."""
+
+    def execute(self, context: Any) -> dict[str, Any]:
+        """Runs the node once no older interval's run that it has to know is at work."""
+        words = node_words(self, context)
+        result = self.launch(words)
+        if result.outcome is Outcome.WAITING:
+            waits_for = dict(result.extra.get(WAITS_FOR, {}))
+            over = [run for run, asked_by in waits_for.items() if asked_by and not _is_at_work(context["ti"], asked_by)]
+            if len(over) == len(waits_for):
+                self.log.info("Airflow has ended them without their end on record: %s", ", ".join(over))
+                result = self.launch([*words, *(f"--over={run}" for run in over)])
+        if result.outcome is Outcome.WAITING:
+            again = dt.datetime.now(dt.timezone.utc) + LOOK_AGAIN
+            self.log.info("%s; looking again at %s", result.message, again.isoformat(timespec="seconds"))
+            raise AirflowRescheduleException(again)
+        return conclude(result, self.log)
+
+
+class PromoterOperator(NodeOperator):
+    """Decides whether a release is served. A promotion is an asset event, for whoever waits for one; a hold is none.
+
+    Args:
+      asset: Name of the asset: the model as it is served.
+    """
+
+    def __init__(self, *, asset: str, **kwargs: Any):
+        super().__init__(outlets=[AssetAlias(asset)], **kwargs)
+        self.asset = asset
+
+    def execute(self, context: Any) -> dict[str, Any]:
+        """Runs the node and tells Airflow of a promotion."""
+        result = self.launch(node_words(self, context))
+        told = conclude(result, self.log)
+        promotion = dict(result.extra.get("promotion", {}))
+        if promotion.get("outcome") == "promoted":
+            served = Asset(name=self.asset, uri=f"waybill://{self.asset}")
+            context["outlet_events"][AssetAlias(self.asset)].add(served, extra={"version": promotion["version"]})
+        return {**told, "promotion": promotion.get("outcome", "")}
+
+
+def _is_at_work(ti: Any, asked_by: str) -> bool:
+    """Whether Airflow is running a DAG run; one that is queued may be waiting for the asking one's place."""
+    dag_id, _, run_id = asked_by.partition("/")
+    try:
+        return bool(ti.get_dagrun_state(dag_id, run_id) == "running")  # an enumeration of texts
+    except AirflowRuntimeError as error:
+        if (error.error.detail or {}).get("status_code") == 404:
+            return False  # it was deleted
+        raise
+
+
 def node_words(task: BaseOperator, context: Any) -> list[str]:
     """The launcher's command for the node that a task is named after.
 
@@ -126,4 +180,4 @@ def node_words(task: BaseOperator, context: Any) -> list[str]:
     words = ["node", "run", f"--spec={spec}", f"--node={task.task_id}", f"--attempt={ti.try_number}"]
     if ti.map_index is not None and ti.map_index >= 0:
         words.append(f"--index={ti.map_index}")
-    return [*words, f"--ticket={asking.ticket(context['dag_run'])}"]
+    return [*words, f"--ticket={asking.ticket(context['dag_run'])}", f"--asked-by={asking.name(context['dag_run'])}"]

@@ -85,6 +85,7 @@ class PipelineSettings:
       schema: Schema file, relative to the project.
       stages: All nodes, by group, in reading order.
       params: The run's parameters. `window` (number of partitions) and `reason` are always among them.
+      approval: When a promotion needs a second person: `never`, for an interval `older` than the promoted one, or `always`.
       landing_patience_minutes: How long a run waits for its partition, from the later of the interval's end and the run's start.
       owner: Airflow owner.
       tags: Airflow tags.
@@ -104,6 +105,11 @@ class PipelineSettings:
     owner: str
     tags: tuple[str, ...]
     waivers: WaiverPolicy = dataclasses.field(default_factory=WaiverPolicy)
+    approval: Literal["never", "older", "always"] = "older"
+
+    def __post_init__(self) -> None:
+        if self.approval not in ("never", "older", "always"):
+            raise RecordError(f"approval of {self.name} is {self.approval!r}; expected never, older or always")
 
     def resolve_params(self, given: dict[str, Any]) -> dict[str, Any]:
         """All parameters' values: the given ones, checked, and defaults for the rest.
@@ -129,6 +135,9 @@ class Node:
       gate: Whether it writes a verdict that later nodes need to be PASS or WAIVED.
       says: What it does, in a line.
       trains: Whether it trains a model, in as many processes as a run's parameters ask for.
+      releases: Whether it puts a model into the release store.
+      promotes: Whether it decides if a release is served.
+      looks_back: Whether it chooses among what older intervals' runs made, and so waits for those under way.
     """
 
     id: str
@@ -138,6 +147,9 @@ class Node:
     gate: bool
     says: str
     trains: bool = False
+    releases: bool = False
+    promotes: bool = False
+    looks_back: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,6 +169,18 @@ class Graph:
             if node.id == node_id:
                 return node
         raise RecordError(f"no node {node_id!r} in pipeline {self.settings.name}; it has {', '.join(n.id for n in self.nodes)}")
+
+    @property
+    def pusher(self) -> str:
+        """Id of the node that releases.
+
+        Raises:
+          RecordError: unless there is exactly one.
+        """
+        found = [node.id for node in self.nodes if node.releases]
+        if len(found) != 1:
+            raise RecordError(f"pipeline {self.settings.name} has {len(found)} nodes that release a model; expected one")
+        return found[0]
 
     def gates_before(self, node_id: str) -> tuple[str, ...]:
         """Ids of all gates on any path to the node, in the graph's order."""

@@ -12,6 +12,7 @@ from waybill.records.errors import RecordError
 
 RUN_SPEC = "run_spec"  # the first task of every run: it freezes the run's spec
 EXECUTOR_SECONDS = "executor_seconds"  # in a result's extra: how much of the node was its executor's own work
+WAITS_FOR = "waits_for"  # in a waiting result's extra: runs by name, each with the orchestrator's own name of it
 _MARK = "waybill_node_result"
 
 
@@ -23,6 +24,7 @@ class Outcome(str, enum.Enum):
     BLOCKED = "blocked"
     NOT_LANDED = "not_landed"
     LATE = "late"
+    WAITING = "waiting"
     EMPTY = "empty"
     CORRUPT = "corrupt"
     UNRESOLVED = "unresolved"
@@ -45,6 +47,8 @@ class NodeRequest:
       attempt: Number of the attempt, from 1.
       ticket: Which asking this is; see `Trigger.ticket`.
       index: For a node mapped over the window, the position of its span, from 0; None otherwise.
+      over: Names of older intervals' runs that the orchestrator knows to be over, although the store does not show it.
+      asked_by: The orchestrator's name of the run that asks, as in `Trigger.run`; empty where it does not say.
     """
 
     spec: str
@@ -52,6 +56,8 @@ class NodeRequest:
     attempt: int
     ticket: str
     index: int | None = None
+    over: tuple[str, ...] = ()
+    asked_by: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

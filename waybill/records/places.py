@@ -14,10 +14,10 @@ class Places:
       schema_file: The curated schema.
       scratch: Folder that outlives an attempt, for what the next one may go on from; a node uses the folder of its name in it, which is
         removed when the node succeeds.
-      serving: TensorFlow Serving base path of the pipeline's model; versions are folders in it.
+      releases: The release store of the pipeline's model; versions are folders in it.
     """
 
     root: str
     schema_file: str
     scratch: str
-    serving: str
+    releases: str

@@ -44,6 +44,7 @@ class Settings:
     Attributes:
       home: Everything Waybill writes, unless told otherwise (`WAYBILL_HOME`, default `var/` in the project).
       landing: Folder of landed partitions, one folder per pipeline (`WAYBILL_LANDING`, default `landing/` in home).
+      releases: The release store, one folder per model (`WAYBILL_RELEASES`, default `releases/` in home).
       serving: TensorFlow Serving base paths, one folder per model (`WAYBILL_SERVING`, default `serving/` in home).
       store_url: SQLAlchemy URL of the MLMD database (`WAYBILL_STORE_URL`, default SQLite in home).
       tfx_python: The interpreter that runs nodes (`WAYBILL_TFX_PYTHON`, default `.venv/bin/python` in the project).
@@ -66,6 +67,7 @@ class Settings:
 
     home: pathlib.Path
     landing: pathlib.Path
+    releases: pathlib.Path
     serving: pathlib.Path
     store_url: str
     tfx_python: pathlib.Path
@@ -122,6 +124,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     return Settings(
         home=home,
         landing=pathlib.Path(env.get("WAYBILL_LANDING") or home / "landing").absolute(),
+        releases=pathlib.Path(env.get("WAYBILL_RELEASES") or home / "releases").absolute(),
         serving=pathlib.Path(env.get("WAYBILL_SERVING") or home / "serving").absolute(),
         store_url=env.get("WAYBILL_STORE_URL") or f"sqlite:///{home}/mlmd.sqlite",
         tfx_python=pathlib.Path(env.get("WAYBILL_TFX_PYTHON") or PROJECT / ".venv/bin/python").absolute(),

@@ -12,6 +12,7 @@ from waybill.records.waiver import IGNORED, AppliedWaiver
 
 MAX_EVIDENCE = 5  # examples kept per rule
 MAX_REASONS = 10  # rules named in a summary
+MODEL_DIGEST = "model.digest"  # name of the rule whose finding is the digest of the model that a verdict is about
 
 
 class Decision(str, enum.Enum):

@@ -46,6 +46,25 @@ class VersionTaken(ServingError, Refusal):
         self.given = given
 
 
+class DecisionRefused(ServingError, Refusal):
+    """What a person decided does not fit what was decided before; nothing is recorded."""
+
+
+class NoSuchRelease(ServingError, Refusal):
+    """No release of that version is on record.
+
+    Attributes:
+      version: The version that was asked for.
+      newest: The newest versions there are.
+    """
+
+    def __init__(self, model: str, version: int, newest: tuple[int, ...]) -> None:
+        there = f"the newest are {', '.join(map(str, newest))}" if newest else "it has none yet"
+        super().__init__(f"{model} has no release {version}; {there}. `waybill releases {model}` shows all")
+        self.version = version
+        self.newest = newest
+
+
 class ReleaseRefused(ServingError, Refusal):
     """The evidence does not allow the release.
 

@@ -9,23 +9,20 @@ together under a name that is none, checked, forced to disk, and renamed in one 
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import fcntl
 import os
 import pathlib
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
 
 from waybill.records import digest
 from waybill.records.errors import RecordError
 from waybill.serving.errors import DigestMismatch, ServingError, UnsafeRelease, VersionTaken
+from waybill.serving.folders import fsync, locked, remove
 from waybill.serving.rename import rename_new
 
 MAX_VERSION = 2**63 - 1  # TensorFlow Serving reads versions as int64
-_LOCK = ".publish.lock"
 _STAGING = ".staging-"
 
 
@@ -62,7 +59,7 @@ def publish(source: pathlib.Path, base: pathlib.Path, version: int, expected_dig
     _check(source, version)
     try:
         base.mkdir(parents=True, exist_ok=True)
-        with _locked(base):
+        with locked(base):
             _sweep(base)
             return _publish(source, base, version, expected_digest)
     except OSError as error:
@@ -87,10 +84,10 @@ def _publish(source: pathlib.Path, base: pathlib.Path, version: int, expected: s
     except FileExistsError:
         return _already(target, version, found)
     finally:
-        _remove(staging)
+        remove(staging)
     target.chmod(0o555)
-    _fsync(target)
-    _fsync(base)
+    fsync(target)
+    fsync(base)
     return Published(target, found, fresh=True)
 
 
@@ -100,8 +97,8 @@ def _already(target: pathlib.Path, version: int, given: str) -> Published:
     if there != given:
         raise VersionTaken(str(target), version, there, given)
     target.chmod(0o555)
-    _fsync(target)
-    _fsync(target.parent)
+    fsync(target)
+    fsync(target.parent)
     return Published(target, given, fresh=False)
 
 
@@ -143,39 +140,12 @@ def _seal(staging: pathlib.Path) -> None:
         for name in names:
             path = pathlib.Path(folder, name)
             path.chmod(0o444)
-            _fsync(path)
+            fsync(path)
         pathlib.Path(folder).chmod(0o755 if pathlib.Path(folder) == staging else 0o555)
-        _fsync(pathlib.Path(folder))
-
-
-def _fsync(path: pathlib.Path) -> None:
-    """Forces a file or a folder to disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-@contextlib.contextmanager
-def _locked(base: pathlib.Path) -> Iterator[None]:
-    """Holds the base's lock; the kernel lets go of it when the process dies."""
-    handle = os.open(base / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
+        fsync(pathlib.Path(folder))
 
 
 def _sweep(base: pathlib.Path) -> None:
     """Removes what dead publishers left; a living one would hold the lock."""
     for left in base.glob(f"{_STAGING}*"):
-        _remove(left)
-
-
-def _remove(folder: pathlib.Path) -> None:
-    """Removes a staging folder, read-only parts included; one that is not there is fine."""
-    for inner, _, _ in os.walk(folder):
-        os.chmod(inner, 0o755)
-    shutil.rmtree(folder, ignore_errors=True)
+        remove(left)

@@ -77,6 +77,22 @@ def all_of(store: Store, pipeline: str, span: int) -> list[Generation]:
         return [_generation(row) for row in connection.execute(_rows(pipeline, span).order_by(g.c.generation))]
 
 
+def frozen_between(store: Store, pipeline: str, after: tuple[int, int], before: int) -> list[str]:
+    """Digests of the specs of earlier intervals, oldest first.
+
+    Args:
+      store: The MLMD database.
+      pipeline: Name of the pipeline.
+      after: Span and generation that they come after.
+      before: Span before which they lie.
+    """
+    span, number = after
+    later = sa.or_(g.c.span > span, sa.and_(g.c.span == span, g.c.generation > number))
+    mine = sa.select(g.c.spec).where(g.c.pipeline == pipeline, g.c.spec.is_not(None), g.c.span < before, later)
+    with store.reading() as connection:
+        return list(connection.execute(mine.order_by(g.c.span, g.c.generation)).scalars())
+
+
 def of_spec(store: Store, pipeline: str, span: int, spec: str) -> Generation | None:
     """The generation that a spec was frozen for."""
     with store.reading() as connection:

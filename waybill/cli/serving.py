@@ -1,0 +1,130 @@
+"""`waybill status`, `releases`, `promote`, `approve`, `rollback`, `pin`, `unpin`: what is served, and who decided it."""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import json
+from collections.abc import Callable
+from typing import Any
+
+from waybill.cli import load, person
+from waybill.records import settings as places
+from waybill.records.settings import Settings
+from waybill.records.words import reason
+from waybill.serving import base_path, releases, state
+from waybill.serving.promotion import Decided, Desk
+from waybill.serving.releases import Release
+from waybill.serving.state import ServingState
+from waybill.store import journal, reads
+from waybill.store.connection import Store
+from waybill.store.journal import Entry
+
+
+def decide(args: argparse.Namespace) -> int:
+    """Takes the decision that the verb names and brings the base path to it."""
+    settings = places.load()
+    store = Store(settings.store_url)
+    graph = load.graph_of(args.pipeline)
+    desk = Desk(store, graph, settings)
+    who, why = args.who or person.me(), reason(args.why)
+    choices: dict[str, Callable[[], Decided]] = {
+        "promote": lambda: desk.promote(args.version, who, why),
+        "approve": lambda: desk.approve(args.number, who, why),
+        "rollback": lambda: desk.rollback(args.version, who, why),
+        "pin": lambda: desk.pin(True, who, why),
+        "unpin": lambda: desk.pin(False, who, why),
+    }
+    decided = choices[args.verb]()
+    print(decided.says)
+    served = base_path.follow(store, settings, args.pipeline)
+    print(f"served: {', '.join(map(str, served)) or 'nothing'}, under {settings.serving / args.pipeline}")
+    return 0
+
+
+def status(args: argparse.Namespace) -> int:
+    """Shows what is served and the last decisions; 1 when the base path does not show what was decided."""
+    settings, store = _here(args)
+    entries = journal.entries(store, state.subject(args.pipeline))
+    now = state.fold(entries)
+    present = base_path.present(settings.serving / args.pipeline)
+    if args.json:
+        print(json.dumps({**_plain(now), "base_path": present, "decisions": [_entry(e) for e in entries[-args.limit :]]}, indent=1))
+        return 0 if present == list(now.served) else 1
+    print(f"{args.pipeline}: {_served(now)}")
+    print(f"base path {settings.serving / args.pipeline}: {', '.join(map(str, present)) or 'empty'}")
+    if present != list(now.served):
+        print(f"  which is not what was decided ({', '.join(map(str, now.served)) or 'nothing'}); mend it with: waybill doctor --repair")
+    for entry in entries[-args.limit :]:
+        print(f"  {entry.number:>4}  {_moment(entry)}  {entry.kind:<9} {_words(entry)}")
+    return 0 if present == list(now.served) else 1
+
+
+def show_releases(args: argparse.Namespace) -> int:
+    """Shows a model's releases, the newest first."""
+    _, store = _here(args)
+    now = state.read(store, args.pipeline)
+    found = releases.newest(store, args.pipeline, args.limit)
+    rows = [(release, _standing(release, found, now), _promotion(store, release)) for release in found]
+    if args.json:
+        print(json.dumps({"releases": [_release(*row) for row in rows]}, indent=1))
+        return 0
+    for release, standing, why in rows:
+        print(f"{release.version}  {release.interval.label:<16} g{release.generation:<3} {standing:<22} {why}")
+    if not rows:
+        print(f"{args.pipeline} has no releases yet")
+    return 0
+
+
+def _here(args: argparse.Namespace) -> tuple[Settings, Store]:
+    load.graph_of(args.pipeline)  # an unknown name is told as such
+    settings = places.load()
+    return settings, Store(settings.store_url)
+
+
+def _standing(release: Release, all_of_them: list[Release], now: ServingState) -> str:
+    """What a release is, in a word or two."""
+    words = ["stable" if release.version == now.stable else "previous" if release.version in now.served else ""]
+    words.append("kept" if release.version in now.kept else "")
+    words.append("removed" if release.version in now.pruned else "")
+    newer = [r for r in all_of_them if r.interval == release.interval and r.generation > release.generation]
+    words.append("superseded" if newer else "")
+    return ", ".join(word for word in words if word) or "-"
+
+
+def _promotion(store: Store, release: Release) -> str:
+    """What the run's own promoter said."""
+    done = reads.successful_execution(store, release.model, release.run, "promoter")
+    found = [a for group in reads.outputs(store, done.id).values() for a in group] if done else []
+    return str(found[0].properties.get("says", "")) if found else "its promoter has not run"
+
+
+def _release(release: Release, standing: str, why: str) -> dict[str, Any]:
+    said = {"version": release.version, "run": release.run, "interval": release.interval.to_json(), "digest": release.digest}
+    return {**said, "state": standing, "why": why}
+
+
+def _served(now: ServingState) -> str:
+    if not now.stable:
+        return "nothing is served yet"
+    pinned = ", pinned" if now.pinned else ""
+    return f"release {now.stable} is served{pinned}" + (f"; before it {now.previous}" if now.previous else "")
+
+
+def _words(entry: Entry) -> str:
+    says = entry.says
+    version = f"{says['version']} " if "version" in says else ""
+    agreed = f", agreed to by {says['approved_by']}" if "approved_by" in says else ""
+    return f"{version}by {says.get('who', '?')}{agreed}: {says.get('why', '')}"
+
+
+def _moment(entry: Entry) -> str:
+    return dt.datetime.fromtimestamp(entry.milliseconds / 1000, tz=dt.timezone.utc).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def _entry(entry: Entry) -> dict[str, Any]:
+    return {"number": entry.number, "kind": entry.kind, "moment": _moment(entry), **entry.says}
+
+
+def _plain(now: ServingState) -> dict[str, Any]:
+    return {"stable": now.stable, "previous": now.previous, "pinned": now.pinned, "served": list(now.served), "kept": sorted(now.kept)}

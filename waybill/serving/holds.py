@@ -1,0 +1,60 @@
+"""A release that a run has just made -> the reasons why that run must not promote it by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from waybill.launch import specs
+from waybill.records.graph import Graph
+from waybill.records.run_spec import RunSpec
+from waybill.records.settings import Settings
+from waybill.serving import releases, state
+from waybill.serving.releases import Release
+from waybill.serving.state import ServingState
+from waybill.store.connection import Store
+from waybill.store.journal import Entry
+
+
+def against(
+    release: Release, spec: RunSpec, entries: Sequence[Entry], now: ServingState, graph: Graph, settings: Settings, store: Store
+) -> list[str]:
+    """Every reason, and what a person may do about them; empty when the run may promote.
+
+    Args:
+      release: The release.
+      spec: The spec of its run.
+      entries: The model's journal.
+      now: The state that the journal leads to.
+      graph: The pipeline's graph.
+      settings: Where things are.
+      store: The MLMD database.
+    """
+    reasons = []
+    if spec.trigger.kind != "scheduled":
+        reasons.append(f"it comes from a {spec.trigger.kind.replace('_', ' ')} run, and only the schedule promotes by itself")
+    if now.pinned:
+        last = next(e for e in reversed(entries) if e.kind in (state.PIN, state.ROLLBACK))
+        by = f"decision {last.number} of {last.says['who']}: {last.says['why']}"
+        reasons.append(f"{release.model} is pinned at {now.stable or 'nothing'} by {by}")
+    if is_older(release, now, store):
+        reasons.append(f"its interval ends at {release.interval.end.isoformat()}, before that of {now.stable}, which is served")
+    if again := _earlier_of_run(release, spec, settings, store):
+        reasons.append(f"the same run was released before as {again.version}")
+    if graph.settings.approval == "always":
+        reasons.append("every promotion needs two persons")
+    if reasons:
+        reasons.append(f"a person may promote it: waybill promote {release.model} {release.version} --why ...")
+    return reasons
+
+
+def is_older(release: Release, now: ServingState, store: Store) -> bool:
+    """Whether a release is of an older interval than the one that is served."""
+    return bool(now.stable) and release.interval.end < releases.find(store, release.model, now.stable).interval.end
+
+
+def _earlier_of_run(release: Release, spec: RunSpec, settings: Settings, store: Store) -> Release | None:
+    """The release of an earlier pass over the same run of the orchestrator, cleared or made anew since."""
+    for other in releases.of_interval(store, release.model, release.interval):
+        if other.generation < release.generation and specs.load(settings.specs, other.spec).trigger.run == spec.trigger.run:
+            return other
+    return None
