@@ -13,7 +13,8 @@ import threading
 
 import postgres
 import pytest
-from harness import Installation, make_tiny
+import released_pipeline
+from harness import Installation, install, make_tiny
 
 from waybill.cli import load, main, person
 from waybill.gates import waivers as gate_waivers
@@ -28,6 +29,8 @@ from waybill.records.node import NodeResult, Outcome
 from waybill.records.person import Person
 from waybill.records.run_spec import RunSpec
 from waybill.records.verdict import Decision, Rule, RuleOutcome, Verdict
+from waybill.serving.errors import ReleaseRefused
+from waybill.serving.promotion import Desk
 from waybill.store import journal, reads, waivers
 from waybill.store.errors import Overtaken
 
@@ -266,6 +269,26 @@ def test_waivers_are_kept_in_postgresql_too(tmp_path: pathlib.Path) -> None:
         tiny.land("2013-01-01")
         spec, _ = waived(tiny)
         assert cleared(tiny, spec).extra["verdict"] == "WAIVED"
+
+
+def test_a_model_that_was_let_pass_is_released_and_served_but_not_promoted_once_its_waiver_is_withdrawn(tmp_path: pathlib.Path) -> None:
+    small = install(tmp_path, released_pipeline.SETTINGS, released_pipeline.create_pipeline, {})
+    small.land("2013-01-01")
+    small.land("2013-04-01")
+    numbers = []
+    for start in ("2013-01-01", "2013-04-01"):
+        blocked_run = small.run_in_one(small.freeze(start, f"blocked {start}", kind="scheduled", quality="bad"))
+        assert (blocked_run[-1].node, blocked_run[-1].outcome) == ("model_gate", Outcome.BLOCKED)
+        small_wish = wish(small, interval=small.interval(start), gate="model_gate", rule="small.quality")
+        numbers.append(lane.request(small.store, small.graph, small_wish, ADA, now()).waiver.number)
+        lane.approve(small.store, small.graph, numbers[-1], "", BOB, now())
+    served = small.run_in_one(small.freeze("2013-01-01", "again", kind="scheduled", quality="bad"))[-1]
+    assert served.extra["promotion"]["outcome"] == "promoted"
+    held = small.run_in_one(small.freeze("2013-04-01", "by hand", kind="manual", quality="bad"))[-1]
+    assert held.extra["promotion"]["outcome"] == "held"
+    lane.withdraw(small.store, small.graph, numbers[-1], "it was a fault after all", ADA)
+    with pytest.raises(ReleaseRefused, match="withdrawn by os:ada: it was a fault after all"):
+        Desk(small.store, small.graph, small.settings).promote(20130701000002, "os:bob", "in a hurry")
 
 
 # Setting a baseline aside.
