@@ -18,7 +18,7 @@ from bench.runs import COLD, EMPTY, LOCAL, PEER, WARM, Run
 FOLDER = pathlib.Path(__file__).parent
 _CHAIN = (
     "schema_gen", "example_gen", "statistics_gen", "example_validator", "data_gate", "transform", "trainer", "baseline", "evaluator",
-    "model_gate", "pusher", "promoter",
+    "infra_validator", "model_gate", "pusher", "promoter",
 )  # fmt: skip
 _WIDTH, _BAR, _STEP = 620, 22, 34
 

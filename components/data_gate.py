@@ -12,6 +12,7 @@ from tfx import types
 from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.types import artifact_utils, channel, component_spec, standard_artifacts
 
+from components.row_counts import RowCounts
 from components.types import Verdict, record
 from waybill.gates import data_rules, waivers
 from waybill.gates.data_evidence import SpanEvidence, read_schema, read_split
@@ -19,7 +20,6 @@ from waybill.gates.policy import DataPolicy
 from waybill.records import verdict as records
 
 GATE = "data_gate"
-_ROWS = "rows_"  # prefix of the row counts that ingestion leaves on Examples, by split
 
 
 class DataGateSpec(component_spec.ComponentSpec):
@@ -53,6 +53,7 @@ class DataGateExecutor(base_executor.BaseExecutor):
         policy = DataPolicy.from_json(exec_properties["policy"])
         by_kind = {kind: {a.span: a for a in input_dict[kind]} for kind in ("examples", "statistics", "anomalies")}
         rules = [data_rules.same_spans({kind: [a.span for a in input_dict[kind]] for kind in by_kind})]
+        left_out: tuple[int, ...] = ()
         if rules[0].outcome is records.RuleOutcome.PASS:
             schema = read_schema(pathlib.Path(artifact_utils.get_single_uri(input_dict["schema"])))
             spans = []
@@ -62,9 +63,11 @@ class DataGateExecutor(base_executor.BaseExecutor):
                 folders = pathlib.Path(anomalies.uri), pathlib.Path(by_kind["statistics"][span].uri)
                 both = [name for name in splits["anomalies"] if name in splits["statistics"]]
                 found = tuple(read_split(name, *folders, schema) for name in both)
-                spans.append(_span(span, by_kind["examples"][span], found))
-            rules += data_rules.judge(spans, policy)
-        record(waivers.judge(GATE, rules), artifact_utils.get_single_instance(output_dict["verdict"]))
+                counts = RowCounts.of(by_kind["examples"][span])
+                spans.append(SpanEvidence(span, found, counts.source, counts.written))
+            judged, left_out = data_rules.judge(spans, [feature.name for feature in schema.feature], policy)
+            rules += judged
+        record(waivers.judge(GATE, rules, left_out), artifact_utils.get_single_instance(output_dict["verdict"]))
 
 
 class DataGate(base_component.BaseComponent):
@@ -92,10 +95,3 @@ class DataGate(base_component.BaseComponent):
         """
         inputs = {"anomalies": anomalies, "statistics": statistics, "examples": examples, "schema": schema}
         super().__init__(DataGateSpec(**inputs, policy=policy, verdict=channel.Channel(type=Verdict)))
-
-
-def _span(span: int, examples: types.Artifact, splits: tuple[Any, ...]) -> SpanEvidence:
-    """A span's evidence, with the row counts that ingestion left on its examples."""
-    noted = {key: value.int_value for key, value in examples.mlmd_artifact.custom_properties.items() if key.startswith(_ROWS)}
-    source = noted.pop(f"{_ROWS}source", None)
-    return SpanEvidence(span, splits, source, {key.removeprefix(_ROWS): rows for key, rows in noted.items()})

@@ -1,4 +1,4 @@
-"""An evaluation -> a verdict on the model, about exactly these bytes."""
+"""An evaluation, and the rows that were trained on -> a verdict on the model, about exactly these bytes."""
 
 from __future__ import annotations
 
@@ -10,17 +10,22 @@ from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.types import artifact_utils, channel, component_spec, standard_artifacts
 from tfx.utils import path_utils
 
+from components.row_counts import RowCounts
 from components.types import Verdict, record
-from waybill.gates import model_evidence, model_rules, waivers
+from waybill.gates import model_evidence, model_rules, transformed_rows, waivers
 from waybill.gates.errors import EvidenceError
 from waybill.gates.policy import ModelPolicy
 from waybill.records import digest
+from waybill.records import verdict as records
 
 GATE = "model_gate"
 
 
 class ModelGateSpec(component_spec.ComponentSpec):
-    """What the model gate reads and writes; `baseline_model` carries nothing when there is no baseline yet."""
+    """What the model gate reads and writes; `baseline_model` carries nothing when there is no baseline yet.
+
+    It is the first gate after Transform, so it also looks at whether all rows arrived there.
+    """
 
     PARAMETERS = {"policy": component_spec.ExecutionParameter(type=str)}
     INPUTS = {
@@ -28,6 +33,8 @@ class ModelGateSpec(component_spec.ComponentSpec):
         "blessing": component_spec.ChannelParameter(type=standard_artifacts.ModelBlessing),
         "model": component_spec.ChannelParameter(type=standard_artifacts.Model),
         "baseline_model": component_spec.ChannelParameter(type=standard_artifacts.Model, optional=True),
+        "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples, optional=True),
+        "transformed_examples": component_spec.ChannelParameter(type=standard_artifacts.Examples, optional=True),
     }
     OUTPUTS = {"verdict": component_spec.ChannelParameter(type=Verdict)}
 
@@ -45,7 +52,7 @@ class ModelGateExecutor(base_executor.BaseExecutor):
 
         Raises:
           PolicyError: if the policy cannot be applied.
-          EvidenceError: if the evaluation is missing, damaged, or about another model or baseline.
+          EvidenceError: if the evaluation is missing, damaged, or about another model or baseline, or transformed rows cannot be counted.
         """
         policy = ModelPolicy.from_json(exec_properties["policy"])
         model = artifact_utils.get_single_instance(input_dict["model"])
@@ -55,7 +62,8 @@ class ModelGateExecutor(base_executor.BaseExecutor):
         baseline = input_dict.get("baseline_model") or []
         _check_subject(blessing, model, baseline, evaluation.has_baseline)
         exported = pathlib.Path(path_utils.serving_model_path(model.uri))
-        rules = [*waivers.against_baseline(model_rules.judge(evaluation, policy)), model_rules.digest_rule(digest.of_tree(exported))]
+        judged = waivers.against_baseline(model_rules.judge(evaluation, policy))
+        rules = [*judged, _rows(input_dict), model_rules.digest_rule(digest.of_tree(exported))]
         record(waivers.judge(GATE, rules), artifact_utils.get_single_instance(output_dict["verdict"]))
 
 
@@ -72,6 +80,8 @@ class ModelGate(base_component.BaseComponent):
         model: channel.BaseChannel,
         policy: str,
         baseline_model: channel.BaseChannel | None = None,
+        examples: channel.BaseChannel | None = None,
+        transformed_examples: channel.BaseChannel | None = None,
     ) -> None:
         """Wires the gate.
 
@@ -81,9 +91,20 @@ class ModelGate(base_component.BaseComponent):
           model: The model that was evaluated.
           policy: `ModelPolicy.to_json()`.
           baseline_model: The baseline it was compared with; the channel may carry nothing.
+          examples: Examples of every span of the window, with row counts as custom properties.
+          transformed_examples: What Transform made of them.
         """
         inputs = {"evaluation": evaluation, "blessing": blessing, "model": model, "baseline_model": baseline_model}
+        inputs |= {"examples": examples, "transformed_examples": transformed_examples}
         super().__init__(ModelGateSpec(**inputs, policy=policy, verdict=channel.Channel(type=Verdict)))
+
+
+def _rows(input_dict: dict[str, list[types.Artifact]]) -> records.Rule:
+    """The rule on the rows that Transform made."""
+    written = [RowCounts.of(artifact).written for artifact in input_dict.get("examples") or []]
+    transformed = input_dict.get("transformed_examples") or []
+    folders = [(pathlib.Path(artifact.uri), artifact_utils.decode_split_names(artifact.split_names)) for artifact in transformed]
+    return transformed_rows.judge(written, transformed_rows.count(folders) if folders else None)
 
 
 def _check_subject(blessing: types.Artifact, model: types.Artifact, baseline: list[types.Artifact], compared: bool) -> None:

@@ -5,7 +5,9 @@ The "model" is a text in a file named like a SavedModel's; what it says is `qual
 
 from __future__ import annotations
 
+import os
 import pathlib
+import signal
 
 from tfx import v1 as tfx
 from tfx.components.base import base_executor
@@ -62,6 +64,8 @@ class _Train(base_executor.BaseExecutor):
     def Do(self, input_dict, output_dict, exec_properties):
         folder = pathlib.Path(path_utils.serving_model_path(artifact_utils.get_single_uri(output_dict["model"])))
         folder.mkdir(parents=True)
+        if exec_properties["says"].startswith("good, and killed"):
+            os.kill(os.getpid(), signal.SIGKILL)
         (folder / "saved_model.pb").write_text(exec_properties["says"])
 
 

@@ -59,6 +59,10 @@ def words_in_fare(rows: Rows) -> Rows:
     return [dict(row, fare="twelve") if i == 7 else row for i, row in enumerate(rows)]
 
 
+def fares_in_cents(rows: Rows) -> Rows:
+    return [dict(row, fare=str(round(float(row["fare"]) * 100))) for row in rows]
+
+
 def labels_shuffled(rows: Rows) -> Rows:
     tips, fares = [r["tips"] for r in rows], [float(r["fare"]) for r in rows]
     big = [float(tip) > 0.2 * fare for tip, fare in zip(tips, fares, strict=True)]

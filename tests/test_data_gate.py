@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import importlib.util
 import itertools
 import json
@@ -22,6 +23,7 @@ from tfx.types import standard_artifacts
 from components.data_gate import DataGateExecutor
 from components.types import Verdict as VerdictArtifact
 from pipelines.taxi.policy import DATA_POLICY
+from waybill.gates.data_limits import DriftLimit, DriftPolicy, VolumePolicy
 from waybill.gates.errors import EvidenceError, PolicyError
 from waybill.gates.policy import DataPolicy
 from waybill.records import verdict_file
@@ -33,6 +35,7 @@ feature { name: "payment_type" type: BYTES domain: "payment_type" presence { min
 feature { name: "trip_start_hour" type: INT presence { min_fraction: 1.0 min_count: 1 } int_domain { min: 0 max: 23 } }
 string_domain { name: "payment_type" value: "Cash" value: "Credit Card" value: "Unknown" value: "No Charge" value: "Dispute" }
 """
+ALONE = dataclasses.replace(DATA_POLICY, drift=None, volume=None, leave_out_blocked=False)  # each span by itself
 TYPES = {"fare": float, "payment_type": str, "trip_start_hour": int}
 Rows = dict[str, list]
 
@@ -118,8 +121,17 @@ def test_unknown_column_is_a_warning_by_the_policy_and_blocks_without_it(tmp_pat
 def test_rows_lost_between_landing_and_statistics_block(tmp_path):
     verdict = _judge(tmp_path, {1: _trips(0)}, landed=401)
     (rule,) = [r for r in verdict.rules if r.outcome is RuleOutcome.BLOCK]
-    assert (rule.name, rule.expected) == ("rows.conserved", "the 401 rows that landed, in examples and in statistics")
-    assert rule.found == "400 rows in examples, 400 in statistics"
+    assert (rule.name, rule.expected) == ("rows.conserved", "the 401 rows that landed, in examples and, split by split, in statistics")
+    assert rule.found == "400 rows (eval 100, train 300) in examples, 400 rows (eval 100, train 300) in statistics"
+
+
+def test_rows_lost_between_examples_and_statistics_block_and_the_split_is_named(tmp_path):
+    inputs = _inputs(tmp_path, {1: _trips(0)}, landed=400)
+    for split, rows in (("train", 299), ("eval", 101)):
+        inputs["examples"][0].set_int_custom_property(f"rows_{split}", rows)
+    (rule,) = [r for r in _run(tmp_path, inputs).rules if r.outcome is RuleOutcome.BLOCK]
+    assert (rule.name, rule.subject) == ("rows.conserved", "span 1")
+    assert rule.found == "400 rows (eval 101, train 299) in examples, 400 rows (eval 100, train 300) in statistics"
 
 
 def test_rows_that_ingestion_did_not_count_are_not_judged(tmp_path):
@@ -150,14 +162,72 @@ def test_damaged_anomalies_are_an_error_and_no_verdict(tmp_path):
     assert not (tmp_path / "verdict" / verdict_file.FILE_NAME).exists()
 
 
+BARTER = "schema.enum_type_unexpected_string_values"
+LENIENT = dataclasses.replace(ALONE, leave_out_blocked=True)
+
+
+def test_an_earlier_span_that_would_block_is_left_out_and_said(tmp_path):
+    spans = {1: _changed(_trips(0), _every(10, "payment_type", "Barter")), 2: _trips(400)}
+    strict, lenient = (_judge(tmp_path / name, spans, policy=policy) for name, policy in (("strict", ALONE), ("lenient", LENIENT)))
+    assert (strict.decision, strict.left_out) == (Decision.BLOCKED, ())
+    assert (lenient.decision, lenient.left_out) == (Decision.PASS, (1,))
+    (rule,) = [r for r in lenient.rules if r.subject == "span 1" and r.name != "window.same_splits"]
+    assert (rule.name, rule.outcome, rule.found) == (
+        "window.left_out",
+        RuleOutcome.WARN,
+        "2 rules that do; the span is left out of the window",
+    )
+    assert BARTER in rule.evidence[0] and "'Barter' in 30 of 300" in rule.evidence[0]
+    assert not [r for r in lenient.rules if r.subject.endswith("of span 1")], "what is left out has no rules of its own"
+
+
+def test_the_runs_own_span_is_never_left_out(tmp_path):
+    verdict = _judge(tmp_path, {1: _trips(0), 2: _changed(_trips(400), _every(10, "payment_type", "Barter"))}, policy=LENIENT)
+    assert (verdict.decision, verdict.left_out) == (Decision.BLOCKED, ())
+
+
+def test_the_runs_own_span_is_compared_with_the_newest_that_is_not_left_out(tmp_path):
+    limit = DriftLimit(block_above=0.5)
+    policy = dataclasses.replace(LENIENT, drift=DriftPolicy(limit, limit), volume=VolumePolicy(0.5, 1.0, min_spans=2))
+    spans = {1: _trips(0), 2: _changed(_trips(400), _every(2, "fare", -3.5)), 3: _trips(800)}
+    verdict = _judge(tmp_path, spans, policy=policy)
+    assert (verdict.decision, verdict.left_out) == (Decision.PASS, (2,))
+    drift = {r.subject.split(",")[0]: r for r in verdict.rules if r.name.startswith("drift.")}
+    assert set(drift) == {"fare", "payment_type", "trip_start_hour"}
+    assert all("from span 1 of" in r.expected for r in drift.values())
+    (volume,) = [r for r in verdict.rules if r.name == "volume.rows"]
+    assert (volume.outcome, volume.found) == (RuleOutcome.NOT_JUDGED, "1 of them")
+
+
+def test_a_feature_that_drifts_blocks_with_what_moved(tmp_path):
+    limit = DriftLimit(block_above=0.2)
+    policy = dataclasses.replace(ALONE, drift=DriftPolicy(limit, limit))
+    spans = {1: _trips(0), 2: _changed(_trips(400), lambda rows: rows.update(payment_type=["Dispute"] * len(rows["fare"])))}
+    (rule,) = [r for r in _judge(tmp_path, spans, policy=policy).rules if r.outcome is RuleOutcome.BLOCK]
+    assert (rule.name, rule.subject) == ("drift.infinity_norm", "payment_type, split train of span 2")
+    assert rule.expected == "L-infinity distance from span 1 of at most 0.2"
+    assert rule.evidence[0].startswith("'Dispute': ") and rule.evidence[0].endswith("100.0 % now")
+
+
 def test_policy_with_unknown_field_is_refused():
     text = json.dumps(dict(json.loads(DATA_POLICY.to_json()), min_row=3))
     with pytest.raises(PolicyError, match="min_row"):
         DataPolicy.from_json(text)
 
 
-def test_policy_survives_its_json():
-    assert DataPolicy.from_json(DATA_POLICY.to_json()) == DATA_POLICY
+@pytest.mark.parametrize("policy", [DATA_POLICY, ALONE, LENIENT])
+def test_policy_survives_its_json(policy):
+    assert DataPolicy.from_json(policy.to_json()) == policy
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("drift", {"numbers": {"warn_above": 0.1}}), ("drift", {"surprise": 1}), ("volume", {"max_drop": 2, "max_rise": 1}), ("volume", [1])],
+)
+def test_policy_with_limits_that_cannot_be_applied_is_refused(field, value):
+    text = json.dumps({**json.loads(ALONE.to_json()), field: value})
+    with pytest.raises(PolicyError, match="not a data policy"):
+        DataPolicy.from_json(text)
 
 
 def _blocked(tmp_path: pathlib.Path, change: Callable[[Rows], object], name: str) -> Rule:
@@ -193,11 +263,11 @@ def _trips(first: int) -> dict[str, Rows]:
     return {split: {name: [kind(r[name]) for r in part] for name, kind in TYPES.items()} for split, part in parts.items()}
 
 
-def _judge(tmp_path: pathlib.Path, spans: dict[int, dict[str, Rows]], *, policy=DATA_POLICY, landed: int | None = -1) -> Verdict:
+def _judge(tmp_path: pathlib.Path, spans: dict[int, dict[str, Rows]], *, policy=ALONE, landed: int | None = -1) -> Verdict:
     return _run(tmp_path, _inputs(tmp_path, spans, landed), policy)
 
 
-def _run(tmp_path: pathlib.Path, inputs: dict[str, list], policy: DataPolicy = DATA_POLICY) -> Verdict:
+def _run(tmp_path: pathlib.Path, inputs: dict[str, list], policy: DataPolicy = ALONE) -> Verdict:
     artifact = VerdictArtifact()
     artifact.uri = str(tmp_path / "verdict")
     DataGateExecutor().Do(inputs, {"verdict": [artifact]}, {"policy": policy.to_json()})

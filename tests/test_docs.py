@@ -64,3 +64,11 @@ def test_every_file_the_documents_link_to_exists() -> None:
 def test_the_first_screen_of_the_readme_has_the_two_commands() -> None:
     first_screen = "\n".join((PROJECT / "README.md").read_text().splitlines()[:40])
     assert "make demo" in first_screen and "make test" in first_screen
+
+
+def test_every_rule_on_the_data_is_documented() -> None:
+    modules = [PROJECT / "waybill/gates" / f"{name}.py" for name in ("data_rules", "drift", "volume", "transformed_rows")]
+    named = set(re.findall(r'"((?:window|rows|schema|volume|drift)\.)([a-z_]+)', "".join(path.read_text() for path in modules)))
+    documented = set(re.findall(r"`([a-z]+\.)([a-z_*]+)`", (PROJECT / "docs/gates.md").read_text()))
+    assert len(named) >= 7
+    assert {(group, rule) for group, rule in named if (group, "*") not in documented} <= documented

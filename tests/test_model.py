@@ -13,12 +13,14 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 from tensorflow.core.util import event_pb2
-from trained_taxi import SEED, STEPS, example, signatures_on_disk, trained
+from trained_taxi import SEED, SPREAD, STEPS, example, signatures_on_disk, trained
 
 from pipelines.taxi import model
 from pipelines.taxi.features import MISSING, TREATMENTS
 from pipelines.taxi.policy import LABEL, PREDICTION
+from waybill.records.live_scores import LiveScores
 from waybill.training import rows
+from waybill.training.live import keep_scores
 from waybill.training.recipe import Plan
 
 TRIP = {
@@ -65,6 +67,18 @@ def test_the_same_trip_gets_the_same_score_every_way():
         np.testing.assert_allclose(found, expected, atol=1e-6, rtol=0, err_msg=way)
     assert len(np.unique(expected.round(4))) == len(TRIPS)
     assert ((expected > 0) & (expected < 1)).all()
+
+
+def test_the_scores_that_are_kept_of_the_trained_model_are_those_of_the_saved_one(tmp_path):
+    parse = model.recipe(trained().transform_output, 0.01, SPREAD).parse
+
+    keep_scores(trained().keras, parse, trained().patterns("eval"), str(tmp_path))
+
+    rows = tf.constant(trained().serialized("eval"))
+    saved = np.sort(signatures_on_disk()["serving_default"](examples=rows)[PREDICTION].numpy().ravel())
+    kept = LiveScores.read(tmp_path)
+    assert kept is not None and kept.rows == len(saved) > 50
+    np.testing.assert_allclose(kept.scores, saved, atol=1e-6, rtol=0)
 
 
 def test_a_score_needs_neither_tips_nor_span_and_is_not_moved_by_them():

@@ -169,6 +169,26 @@ def test_damaged_evaluation_is_an_error(good, tmp_path):
         _gate(dict(good.inputs, evaluation=[broken]), tmp_path)
 
 
+@pytest.mark.parametrize(("written", "outcome"), [(30, RuleOutcome.PASS), (31, RuleOutcome.BLOCK)])
+def test_rows_that_did_not_arrive_at_transform_block(good, tmp_path, written, outcome):
+    transformed = [_write(tmp_path / name, trips) for name, trips in (("one", _trips()[:10]), ("two", _trips()[:20]))]
+    examples = [standard_artifacts.Examples(), standard_artifacts.Examples()]
+    for artifact, rows in zip(examples, (10, written - 10)):
+        artifact.set_int_custom_property("rows_source", 3 * rows)
+        artifact.set_int_custom_property("rows_train", 2 * rows)
+        artifact.set_int_custom_property("rows_eval", rows)
+    verdict = _gate(dict(good.inputs, examples=examples, transformed_examples=transformed), tmp_path)
+    (rule,) = _rules(verdict, "rows.transformed")
+    assert (rule.outcome, rule.found) == (outcome, "30 rows (eval 30)")
+    assert rule.expected == f"the {written} rows (eval {written}) that ingestion wrote for 2 spans"
+    assert verdict.decision is (Decision.PASS if outcome is RuleOutcome.PASS else Decision.BLOCKED)
+
+
+def test_rows_are_not_judged_by_a_gate_that_is_not_given_them(good):
+    (rule,) = _rules(good.verdict, "rows.transformed")
+    assert rule.outcome is RuleOutcome.NOT_JUDGED
+
+
 @pytest.mark.parametrize(
     ("value", "outcome"), [(0.9, RuleOutcome.PASS), (0.925, RuleOutcome.PASS), (0.94, RuleOutcome.BLOCK), (math.nan, RuleOutcome.BLOCK)]
 )

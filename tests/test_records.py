@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from waybill.records import digest, settings
+from waybill.records import digest, settings, verdict_file
 from waybill.records.errors import RecordError
 from waybill.records.graph import Graph, Node, Param, PipelineSettings, Stage
 from waybill.records.interval import Interval, parse_moment
@@ -281,6 +281,16 @@ def test_a_verdict_blocks_on_any_blocking_rule_and_on_no_rule_at_all(outcomes: l
     blocked = not outcomes or {RuleOutcome.BLOCK, RuleOutcome.WAIVED} & set(outcomes)  # waived by nothing
     assert verdict.decision is (Decision.BLOCKED if blocked else Decision.PASS)
     assert Verdict.from_json(json.loads(json.dumps(verdict.to_json()))) == verdict
+
+
+def test_a_verdict_file_keeps_the_spans_left_out_and_one_from_before_there_were_any_is_read(tmp_path: pathlib.Path) -> None:
+    verdict = Verdict.judge("data_gate", [rule(RuleOutcome.PASS)], [201301010000])
+    path = verdict_file.write(tmp_path, verdict)
+    assert verdict_file.read(tmp_path, "data_gate") == verdict and verdict.left_out == (201301010000,)
+    value = json.loads(path.read_text())
+    del value["left_out"]
+    path.write_text(json.dumps(value))
+    assert verdict_file.read(tmp_path, "data_gate") == dataclasses.replace(verdict, left_out=())
 
 
 def test_a_verdict_keeps_a_bounded_amount_of_evidence() -> None:

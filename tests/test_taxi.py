@@ -16,8 +16,9 @@ from shapes import shape
 
 from pipelines.taxi.pipeline import create_pipeline
 from pipelines.taxi.settings import SETTINGS
-from waybill.records import digest
+from waybill.records import digest, verdict_file
 from waybill.records.node import NodeResult, Outcome
+from waybill.records.verdict import RuleOutcome
 from waybill.store import reads
 
 pytestmark = pytest.mark.end_to_end
@@ -81,6 +82,18 @@ def test_the_release_is_the_model_that_was_judged(good: tuple[Installation, dict
     assert digest.of_tree(release) == digest.of_tree(pathlib.Path(model.uri, "Format-Serving"))
 
 
+def test_the_exported_model_says_of_the_whole_eval_split_what_the_trained_one_said(
+    good: tuple[Installation, dict[str, list[NodeResult]]],
+) -> None:
+    taxi, results = good
+    for found in results.values():
+        node = next(r for r in found if r.node == "infra_validator")
+        [verdict] = reads.outputs(taxi.store, node.execution)["verdict"]
+        rules = {rule.name: rule for rule in verdict_file.read(pathlib.Path(verdict.uri), "infra_validator").rules}
+        assert rules["infra.trained"].outcome is RuleOutcome.PASS, rules["infra.trained"].sentence()
+        assert rules["infra.process"].outcome is RuleOutcome.PASS
+
+
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
@@ -115,6 +128,37 @@ def test_a_bad_model_stops_at_the_model_gate_with_the_reason(
     assert (stopped.node, stopped.outcome) == ("model_gate", Outcome.BLOCKED)
     assert says in stopped.message
     assert releases(taxi) == []
+
+
+def test_every_row_of_every_span_arrives_at_transform(good: tuple[Installation, dict[str, list[NodeResult]]]) -> None:
+    _, results = good
+    for number, found in enumerate(results.values(), start=1):
+        [gate] = [r for r in found if r.node == "model_gate"]
+        verdict = verdict_file.read(pathlib.Path(gate.outputs["verdict"][0].uri), "model_gate")
+        [rule] = [r for r in verdict.rules if r.name == "rows.transformed"]
+        landed = sum(len(taxi_data.trips()[start]) for start in QUARTERS[:number])
+        assert (rule.outcome, rule.found.split(" (")[0]) == (RuleOutcome.PASS, f"{landed} rows")
+
+
+def test_a_blocked_quarter_is_left_out_of_the_window_of_the_next(tmp_path: pathlib.Path) -> None:
+    taxi = fresh(tmp_path)
+    taxi.land("2013-01-01", taxi_data.partition("2013-01-01", taxi_data.new_payment_type_in_a_tenth))
+    taxi.land("2013-04-01", taxi_data.partition("2013-04-01"))
+    results = {r.node: r for r in taxi.run(taxi.freeze("2013-04-01"), upto="transform")}
+    assert results["data_gate"].outcome is Outcome.COMPLETE
+    assert "window.left_out on span 201301010000" in results["data_gate"].message
+    assert "Barter" in results["data_gate"].message
+    given = reads.inputs(taxi.store, results["transform"].execution)["examples"]
+    assert [a.properties["span"] for a in given] == [201304010000]
+
+
+def test_fares_in_cents_stop_at_the_data_gate_as_drift(tmp_path: pathlib.Path) -> None:
+    taxi = fresh(tmp_path)
+    taxi.land("2013-01-01", taxi_data.partition("2013-01-01"))
+    taxi.land("2013-04-01", taxi_data.partition("2013-04-01", taxi_data.fares_in_cents))
+    stopped = last(taxi.run(taxi.freeze("2013-04-01")))
+    assert (stopped.node, stopped.outcome) == ("data_gate", Outcome.BLOCKED)
+    assert "drift.jensen_shannon_divergence on fare, split train of span 201304010000" in stopped.message
 
 
 def test_bytes_that_change_after_the_freeze_stop_at_example_gen(tmp_path: pathlib.Path) -> None:

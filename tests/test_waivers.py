@@ -222,7 +222,7 @@ def test_a_request_points_at_the_verdict_it_answers_and_says_by_which_account(ti
         ({"gate": "trainer"}, "no gate 'trainer'.*it has data_gate"),
         ({"rule": "tiny.*"}, "expected the exact name of one rule"),
         ({"rule": "rows.conserved"}, "can never be waived"),
-        ({"rule": "volume.drop"}, "volume.drop does not block in the newest verdict.*blocking: tiny.rule"),
+        ({"rule": "volume.rows"}, "volume.rows does not block in the newest verdict.*blocking: tiny.rule"),
         ({"subject": "nothing"}, "does not block on 'nothing'; expected one of: everything"),
         ({"subject": "two\nlines"}, r"--subject holds U\+000A"),
         ({"subject": "everything", "every_subject": True}, "expected one of them"),

@@ -20,13 +20,13 @@ UTC = dt.timezone.utc
 Q1, Q2 = dt.datetime(2016, 1, 1, tzinfo=UTC), dt.datetime(2016, 4, 1, tzinfo=UTC)
 NOW = dt.datetime(2016, 5, 1, 12, tzinfo=UTC)
 POLICY = WaiverPolicy(max_days=90, max_subjects=2)
-DROP = Rule("volume.drop", "span 201601010000", RuleOutcome.BLOCK, "at least half of the quarter before", "12 %", tuple("abcde"))
+DROP = Rule("volume.rows", "span 201601010000", RuleOutcome.BLOCK, "at least half of the quarter before", "12 %", tuple("abcde"))
 GOOD = Rule("rows.enough", "span 201601010000", RuleOutcome.PASS, "at least 50 rows", "830 rows")
 APPROVED = Waiver(
     number=1,
     interval_start=Q1.isoformat(),
     gate="data_gate",
-    rule="volume.drop",
+    rule="volume.rows",
     subject="span 201601010000",
     every_subject=False,
     found="12 %",
@@ -54,7 +54,7 @@ def test_an_approved_waiver_lets_its_rule_pass_and_the_verdict_says_who_why_and_
     verdict = judged(APPROVED)
     [rule] = verdict.waived()
     assert verdict.decision is Decision.WAIVED and verdict.decision.opens
-    assert (rule.name, rule.found, rule.waiver) == ("volume.drop", "12 %", APPROVED.applied(NOW))
+    assert (rule.name, rule.found, rule.waiver) == ("volume.rows", "12 %", APPROVED.applied(NOW))
     assert len(rule.evidence) == MAX_EVIDENCE
     for word in ("waiver 1", "os:ada", "os:bob", "2016-06-01", "one company stopped reporting"):
         assert word in rule.evidence[0] and word in verdict.summary()
@@ -87,7 +87,7 @@ def test_a_verdict_without_a_blocking_rule_passes_as_ever() -> None:
         ({"requested_by": ""}, "expected a person"),
         ({"why": " "}, "its reason is empty"),
         ({"withdrawn_by": "os:eve", "withdrawn_why": "it was a fault"}, "withdrawn by os:eve: it was a fault"),
-        ({"subject": "span 201510010000"}, "volume.drop did not block on span 201510010000"),
+        ({"subject": "span 201510010000"}, "volume.rows did not block on span 201510010000"),
         ({"rule": "rows.enough"}, "rows.enough did not block"),
         ({"rule": "volume.*"}, "too wide: it is for the rule 'volume.*'"),
         ({"rule": ""}, "too wide: it is for the rule ''"),
@@ -118,11 +118,11 @@ def test_a_waiver_without_a_subject_is_for_the_only_one_unless_it_is_for_every_o
     two = tuple(dataclasses.replace(DROP, subject=f"span {i}") for i in range(2))
     three = (*two, dataclasses.replace(DROP, subject="span 2"))
     assert judged(waiver(subject="")).decision is Decision.WAIVED
-    assert "too wide: volume.drop blocks on 2 subjects, and it names none" in ignored(judged(waiver(subject=""), rules=two))[0]
+    assert "too wide: volume.rows blocks on 2 subjects, and it names none" in ignored(judged(waiver(subject=""), rules=two))[0]
     assert judged(waiver(subject="", every_subject=True), rules=two).decision is Decision.WAIVED
     wide = judged(waiver(subject="", every_subject=True), rules=three)
     assert wide.decision is Decision.BLOCKED
-    assert "too wide: volume.drop blocks on 3 subjects, and the policy allows 2 at once" in ignored(wide)[0]
+    assert "too wide: volume.rows blocks on 3 subjects, and the policy allows 2 at once" in ignored(wide)[0]
 
 
 def test_of_two_waivers_for_one_rule_the_first_counts_and_the_second_says_so() -> None:
@@ -154,7 +154,7 @@ def test_rules_about_missing_evidence_can_never_be_waived(prefix: str) -> None:
     assert Verdict.judge("data_gate", [blocking.waived_by(APPROVED.applied(NOW))]).decision is Decision.BLOCKED
 
 
-@pytest.mark.parametrize("rule", ["*", "volume.*", "volume", "volume.drop,drift.x", "volume.drop\n", "", "a." + "x" * 200])
+@pytest.mark.parametrize("rule", ["*", "volume.*", "volume", "volume.rows,drift.x", "volume.rows\n", "", "a." + "x" * 200])
 def test_only_the_exact_name_of_a_rule_can_be_asked_for(rule: str) -> None:
     with pytest.raises(RecordError, match="expected the exact name of one rule"):
         check_rule(rule)
@@ -205,9 +205,9 @@ def test_a_verdict_that_names_a_waiver_is_held_against_the_record() -> None:
         ({"approved_by": ""}, "not approved yet"),
         ({"approved_by": "os:ada"}, "does not count"),
         ({"expires": "2016-04-30"}, "expired"),
-        ({"interval_start": Q2.isoformat()}, "it is for volume.drop on span 201601010000 at data_gate, interval of 2016-04-01"),
+        ({"interval_start": Q2.isoformat()}, "it is for volume.rows on span 201601010000 at data_gate, interval of 2016-04-01"),
         ({"gate": "model_gate"}, "at model_gate"),
-        ({"subject": "span 1"}, "it is for volume.drop on span 1"),
+        ({"subject": "span 1"}, "it is for volume.rows on span 1"),
         ({"rule": "volume.rise"}, "it is for volume.rise"),
         ({"why": "another reason"}, "the record says: .*another reason"),
         ({"approved_by": "os:carol"}, "the record says: .*os:carol"),
@@ -215,7 +215,7 @@ def test_a_verdict_that_names_a_waiver_is_held_against_the_record() -> None:
 )
 def test_a_waiver_that_the_record_tells_otherwise_supports_nothing(changes: dict[str, object], why: str) -> None:
     [reason] = waiving.unsupported(judged(APPROVED), Q1, [waiver(**changes)], POLICY)
-    assert reason.startswith("waiver 1 does not let volume.drop on span 201601010000 pass: ")
+    assert reason.startswith("waiver 1 does not let volume.rows on span 201601010000 pass: ")
     __import__("re").search(why, reason) or pytest.fail(reason)
 
 

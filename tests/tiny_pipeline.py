@@ -105,9 +105,12 @@ class _Executor(base_executor.BaseExecutor):
             path.with_name("hanging").write_text(str(os.getpid()))
             time.sleep(120)
 
-    def _judge(self, folder: pathlib.Path, output, decision: str) -> None:
+    def _judge(self, folder: pathlib.Path, output, text: str) -> None:
+        decision, _, left_out = text.partition(" without ")  # "PASS without 201301010000" leaves out a span
         outcome = RuleOutcome.PASS if decision == "PASS" else RuleOutcome.BLOCK
-        verdict = waivers.judge("data_gate", [Rule("tiny.rule", "everything", outcome, "PASS", decision)])
+        verdict = waivers.judge(
+            "data_gate", [Rule("tiny.rule", "everything", outcome, "PASS", decision)], [int(n) for n in left_out.split()]
+        )
         output.gate = verdict.gate
         output.decision = verdict.decision.value
         (folder / "verdict.json").write_text(json.dumps(verdict.to_json()))

@@ -20,6 +20,7 @@ from pipelines.taxi import signatures
 from pipelines.taxi.features import TREATMENTS, Scaled, transformed
 from pipelines.taxi.policy import LABEL, PREDICTION
 from waybill.records.distribution import Distribution
+from waybill.training.live import keep_scores
 from waybill.training.recipe import Plan, Recipe
 from waybill.training.train import train
 
@@ -39,8 +40,9 @@ def run_fn(fn_args: FnArgs) -> None:
     logging.info("training with %s", asked)
     transform_output = tft.TFTransformOutput(fn_args.transform_graph_path)
     distribution = Distribution.of(asked["distribution"])
+    how = recipe(transform_output, asked["learning_rate"], distribution)
     model = train(
-        recipe(transform_output, asked["learning_rate"], distribution),
+        how,
         Plan(fn_args.train_steps, asked["seed"]),
         distribution,
         fn_args.train_files,
@@ -48,6 +50,7 @@ def run_fn(fn_args: FnArgs) -> None:
         fn_args.model_run_dir,
         pathlib.Path(asked["checkpoints"]),
     )
+    keep_scores(model, how.parse, fn_args.eval_files, fn_args.model_run_dir)
     signatures.save(model, transform_output, fn_args.serving_model_dir)
 
 

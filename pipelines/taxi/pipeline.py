@@ -16,6 +16,7 @@ from tfx.proto import trainer_pb2, transform_pb2
 from components.baseline import interval_baseline
 from components.data_gate import DataGate
 from components.example_gen import PartitionExampleGen
+from components.infra_validator import InfraValidator
 from components.model_gate import ModelGate
 from components.promoter import Promoter
 from components.pusher import ReleasePusher
@@ -109,14 +110,26 @@ def create_pipeline(run_spec: RunSpec, *, partition: Partition, places: Places) 
         eval_config=policy.eval_config(),
     ).with_id("evaluator")
 
+    # Whether a server could load it, and would answer as the trained model did.
+    infra_validator = InfraValidator(
+        model=trainer.outputs["model"],
+        model_run=trainer.outputs["model_run"],
+        examples=example_gen.outputs["examples"],
+        policy=policy.INFRA_POLICY.to_json(),
+    ).with_id("infra_validator")
+    infra_validator.add_upstream_node(evaluator)
+
     # Whether it is fit to serve.
     model_gate = ModelGate(
         evaluation=evaluator.outputs["evaluation"],
         blessing=evaluator.outputs["blessing"],
         model=trainer.outputs["model"],
         baseline_model=baseline.outputs["model"],
+        examples=example_gen.outputs["examples"],
+        transformed_examples=transform.outputs["transformed_examples"],
         policy=policy.MODEL_POLICY.to_json(),
     ).with_id("model_gate")
+    model_gate.add_upstream_node(infra_validator)
 
     # A release that both gates found good, whole and read-only, numbered by the data.
     pusher = ReleasePusher(
@@ -145,6 +158,7 @@ def create_pipeline(run_spec: RunSpec, *, partition: Partition, places: Places) 
             trainer,
             baseline,
             evaluator,
+            infra_validator,
             model_gate,
             pusher,
             promoter,

@@ -1,4 +1,4 @@
-"""What the taxi pipeline tolerates: severities of data anomalies, the metrics of a model, their thresholds and slices.
+"""What the taxi pipeline tolerates: anomalies, drift and volume of data; a model's metrics, thresholds and slices; how it answers.
 
 The numbers are chosen for about 1,100 trips a quarter, of which 22 % have a tip above a fifth of the fare. Tips are recorded for
 card payments only, so a model that knows the payment type is right for most trips; what is left to learn is who tips among
@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from waybill.gates.data_limits import DriftLimit, DriftPolicy, VolumePolicy
+from waybill.gates.infra_policy import InfraPolicy
 from waybill.gates.policy import ChangeThreshold, DataPolicy, ModelPolicy, Threshold
 from waybill.records.verdict import RuleOutcome
 
@@ -18,10 +20,31 @@ if TYPE_CHECKING:
 LABEL = "big_tip"  # as `transform_features` returns it
 PREDICTION = "score"  # as `serving_default` returns it
 
+# How far each quarter from 2013-Q2 to 2015-Q4 is from the one before it, at most: fare and trip_seconds 0.011, tips 0.012, trip_miles
+# 0.021, the four coordinates 0.061; trip_start_hour 0.029, the other categories 0.063. What damage of any of these quarters gives, at
+# least: half of the rows without a value 0.21 for a number and 0.26 for company, which a third of them lack anyway; fares in cents 0.87,
+# those of every second row 0.26; fares half as high again 0.093, a fifth 0.025; no tips at all 0.115; seconds in minutes 0.54; cash under
+# another name 0.58; hours shifted by six 0.042, because each single hour has few trips.
+_AMOUNT = DriftLimit(warn_above=0.03, block_above=0.08)
+
 DATA_POLICY = DataPolicy(
     severities={"SCHEMA_NEW_COLUMN": RuleOutcome.WARN},  # nobody reads a column that the schema does not know
     max_unexpected_share=0.02,
     min_rows={"train": 50, "eval": 20},
+    drift=DriftPolicy(
+        numbers=DriftLimit(warn_above=0.08, block_above=0.15),
+        values=DriftLimit(warn_above=0.08, block_above=0.15),
+        features={
+            **dict.fromkeys(("fare", "tips", "trip_miles", "trip_seconds"), _AMOUNT),
+            "trip_start_hour": DriftLimit(warn_above=0.04, block_above=0.12),
+        },
+        exempt=("span", "trip_start_month", "trip_start_timestamp"),  # a quarter has months and moments of its own
+        min_rows=300,  # half of the smallest train split above
+    ),
+    # From 884 rows in 2013-Q1 to 1,380 in 2014-Q2, each at most 22 % above the median of the up to three quarters before it and at most
+    # 11 % below. The series thins out with 2016-Q1: 222 rows where 1,148 were usual.
+    volume=VolumePolicy(max_drop=0.5, max_rise=1.0, min_spans=2),
+    leave_out_blocked=True,  # a quarter that was blocked does not hold up the three after it
 )
 
 SLICES = ("payment_type", "company", "trip_start_hour", "span")
@@ -41,6 +64,13 @@ MODEL_POLICY = ModelPolicy(
     changes=(ChangeThreshold("auc", max_drop=0.03),),
     slice_keys=SLICES,
     min_slice_size=30,
+)
+
+# What one finds on two cores: loaded in half a second, a thousandth of a second for a row, half a megabyte. There is no personal data in a
+# trip but what tells where somebody went.
+INFRA_POLICY = InfraPolicy(
+    personal_columns=("pickup_latitude", "pickup_longitude", "dropoff_latitude", "dropoff_longitude"),
+    max_bytes=64 << 20,
 )
 
 

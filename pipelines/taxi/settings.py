@@ -22,7 +22,12 @@ SETTINGS = PipelineSettings(
             "Reads, measures and validates one landed partition, once for all runs that need it",
         ),
         Stage("window", "run", ("data_gate", "transform", "trainer"), "Judges the window's data, then trains a model on it"),
-        Stage("judgement", "run", ("baseline", "evaluator", "model_gate"), "Measures the model by slice and against the baseline"),
+        Stage(
+            "judgement",
+            "run",
+            ("baseline", "evaluator", "infra_validator", "model_gate"),
+            "Measures the model by slice and against the baseline, and tries it as a server would",
+        ),
         Stage("release", "run", ("pusher", "promoter"), "Keeps the model that passed as a release; the schedule's newest is served"),
     ),
     params=(

@@ -107,6 +107,29 @@ def _serving(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         look.add_argument("pipeline", help="name of the pipeline, which is the model's")
         look.add_argument("--limit", type=int, default=SHOWN, help=f"how many lines at most, default {SHOWN}")
         look.add_argument("--json", action="store_true", help="as one JSON object")
+    prune = verbs.add_parser(
+        "prune",
+        help="show which old releases may go; with --apply remove them",
+        description="The newest stay, and what is served, was served before, or is kept for audit. Digests and chains stay on record.",
+    )
+    prune.add_argument("pipeline", help="name of the pipeline, which is the model's")
+    prune.add_argument("--keep", type=int, default=10, help="how many of the newest stay, default 10")
+    prune.add_argument("--apply", action="store_true", help="remove them; needs --why")
+    prune.add_argument("--why", default="", help="the reason, for the record")
+    for name, says in (("keep", "keep a release for audit, whatever its age"), ("let-go", "let retention have a kept release again")):
+        hold = verbs.add_parser(name, help=says)
+        hold.add_argument("pipeline", help="name of the pipeline, which is the model's")
+        hold.add_argument("version", type=int, help="the release, as `waybill releases` shows it")
+        hold.add_argument("--why", required=True, help="the reason, for the record")
+    doctor = verbs.add_parser(
+        "doctor",
+        help="find where MLMD, Airflow, releases, base path and leases disagree, and with --repair mend what is safe",
+        description="Ends with 0 only when nothing disagrees. --repair closes executions of dead processes, puts half-written output aside "
+        "and makes the base path again; everything else is told with what would mend it.",
+    )
+    doctor.add_argument("pipeline", nargs="?", default="", help="only this one; default: all")
+    doctor.add_argument("--repair", action="store_true", help="mend what is safe")
+    doctor.add_argument("--json", action="store_true", help="as one JSON object")
     for name, says in DECISIONS.items():
         verb = verbs.add_parser(name, help=says, description=f"{says[0].upper()}{says[1:]}. Asked twice, it is done once.")
         verb.add_argument("pipeline", help="name of the pipeline, which is the model's")
@@ -178,6 +201,14 @@ def _verb(args: argparse.Namespace) -> Callable[[argparse.Namespace], int]:
         from waybill.cli import serving
 
         return {"status": serving.status, "releases": serving.show_releases}.get(args.verb, serving.decide)
+    if args.verb in ("prune", "keep", "let-go"):
+        from waybill.cli import retention
+
+        return retention.prune if args.verb == "prune" else retention.keep
+    if args.verb == "doctor":
+        from waybill.cli import doctor
+
+        return doctor.doctor
     from waybill.cli import airflow
 
     return airflow.up if args.verb == "up" else airflow.down

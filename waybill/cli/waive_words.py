@@ -22,7 +22,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         verb.add_argument("--why", required=True, metavar="TEXT", help="why it is all right, in one line")
         verb.add_argument("--until", required=True, metavar="DATE", help="until when it holds; a date means its beginning, in UTC")
     request.add_argument("--gate", required=True, help="node id of the gate, such as data_gate")
-    request.add_argument("--rule", required=True, help="exact name of the rule, such as volume.drop")
+    request.add_argument("--rule", required=True, help="exact name of the rule, such as volume.rows")
     request.add_argument("--subject", default="", help="exact subject, as the verdict has it; needed when the rule blocks on several")
     request.add_argument("--every-subject", action="store_true", help="all subjects that the rule blocks on, as many as the policy allows")
     approve = waive.add_parser("approve", help="approve a waiver that another person asked for")

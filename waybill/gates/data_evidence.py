@@ -12,6 +12,7 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_p
 
 from waybill.gates import data_words
 from waybill.gates.errors import EvidenceError
+from waybill.gates.spread import Spread
 
 WHOLE_DATASET = "the whole split"  # the subject of an anomaly that is about no single feature
 
@@ -39,11 +40,19 @@ class Finding:
 
 @dataclasses.dataclass(frozen=True)
 class SplitEvidence:
-    """One split of one span: how many rows its statistics counted, and its anomalies."""
+    """One split of one span.
+
+    Attributes:
+      name: Its name.
+      rows: How many rows its statistics counted.
+      findings: Its anomalies.
+      spreads: How the rows are spread over each feature's values.
+    """
 
     name: str
     rows: int
     findings: tuple[Finding, ...]
+    spreads: Mapping[str, Spread] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +70,11 @@ class SpanEvidence:
     splits: tuple[SplitEvidence, ...]
     rows_source: int | None
     rows_written: Mapping[str, int]
+
+    @property
+    def rows(self) -> int:
+        """Rows in the statistics of all splits."""
+        return sum(split.rows for split in self.splits)
 
 
 def read_schema(folder: pathlib.Path) -> schema_pb2.Schema:
@@ -102,7 +116,8 @@ def read_split(name: str, anomalies: pathlib.Path, statistics: pathlib.Path, sch
         findings += _findings(WHOLE_DATASET, found.dataset_anomaly_info, schema, stats)
     if found.data_missing:
         findings.append(Finding(WHOLE_DATASET, "NO_DATA_IN_SPAN", "There are no rows.", "rows", (), None))
-    return SplitEvidence(name, counted.datasets[0].num_examples, tuple(findings))
+    rows = counted.datasets[0].num_examples
+    return SplitEvidence(name, rows, tuple(findings), {feature: Spread.read(measured, rows) for feature, measured in stats.items()})
 
 
 def _findings(

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+from waybill.gates.data_limits import DriftPolicy, VolumePolicy, check_share
 from waybill.gates.errors import PolicyError
 from waybill.gates.intervals import INTERVALS
 from waybill.records.verdict import RuleOutcome
@@ -23,14 +24,20 @@ class DataPolicy:
       max_unexpected_share: Values outside a feature's domain are a warning up to this share of the split's values, and weigh as
         `severities` says above it.
       min_rows: Fewest rows in each split of each span, by the split's name. A split that is not named needs one row.
+      drift: How far the features of the interval's own span may be from the span before it; None: they are not compared.
+      volume: How many rows the interval's own span may have beside those before it; None: they are not compared.
+      leave_out_blocked: Whether an earlier span of the window that would block by itself is left out of the window instead.
     """
 
     severities: Mapping[str, RuleOutcome]
     max_unexpected_share: float
     min_rows: Mapping[str, int]
+    drift: DriftPolicy | None = None
+    volume: VolumePolicy | None = None
+    leave_out_blocked: bool = False
 
     def __post_init__(self) -> None:
-        _check_share("max_unexpected_share", self.max_unexpected_share)
+        check_share("max_unexpected_share", self.max_unexpected_share)
         for kind, outcome in self.severities.items():
             if outcome not in (RuleOutcome.WARN, RuleOutcome.BLOCK):
                 raise PolicyError(f"severity of {kind} is {outcome.value}; expected WARN or BLOCK")
@@ -41,8 +48,7 @@ class DataPolicy:
 
     def to_json(self) -> str:
         """The policy as one line of JSON, for an execution property."""
-        value = dict(dataclasses.asdict(self), severities={k: v.value for k, v in self.severities.items()})
-        return json.dumps(value, sort_keys=True)
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> DataPolicy:
@@ -53,8 +59,11 @@ class DataPolicy:
         """
         value = _fields(text, cls)
         try:
-            return cls(**dict(value, severities={k: RuleOutcome(v) for k, v in value["severities"].items()}))
-        except (TypeError, ValueError, AttributeError) as error:
+            severities = {kind: RuleOutcome(outcome) for kind, outcome in value["severities"].items()}
+            drift = DriftPolicy.from_json(value["drift"]) if value["drift"] else None
+            volume = VolumePolicy(**value["volume"]) if value["volume"] else None
+            return cls(**{**value, "severities": severities, "drift": drift, "volume": volume})
+        except (TypeError, ValueError, AttributeError, KeyError) as error:
             raise PolicyError(f"this is not a data policy: {error}") from error
 
 
@@ -181,9 +190,3 @@ def _fields(text: str, kind: type[_Policy]) -> dict[str, Any]:
         found = sorted(value) if isinstance(value, dict) else type(value).__name__
         raise PolicyError(f"got {found}, expected the fields of {kind.__name__}: {sorted(expected)}")
     return value
-
-
-def _check_share(name: str, value: float) -> None:
-    """Raises PolicyError unless `value` is a share."""
-    if not 0 <= value <= 1:
-        raise PolicyError(f"{name} is {value}; expected a share, 0 to 1")

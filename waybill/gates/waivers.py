@@ -17,19 +17,21 @@ from waybill.records.waiver import BASELINE, AppliedWaiver
 from waybill.store import waivers
 
 
-def judge(gate: str, rules: Sequence[Rule]) -> Verdict:
+def judge(gate: str, rules: Sequence[Rule], left_out: Sequence[int] = ()) -> Verdict:
     """The verdict of a gate on the run whose launcher runs this code; under another runner there are no waivers.
 
     Args:
       gate: Node id of the gate.
       rules: What it found.
+      left_out: Numbers of the spans that later nodes must do without.
     """
     around = installation.current()
     if around is None:
-        return Verdict.judge(gate, rules)
+        return Verdict.judge(gate, rules, left_out)
     spec, policy = around.lineage[0], around.graph.settings.waivers
     on_record = waivers.read(around.store, spec.pipeline).waivers
-    return waiving.waive(gate, spec.interval.start, rules, on_record, policy, dt.datetime.now(dt.timezone.utc))
+    verdict = waiving.waive(gate, spec.interval.start, rules, on_record, policy, dt.datetime.now(dt.timezone.utc))
+    return dataclasses.replace(verdict, left_out=tuple(left_out))
 
 
 def baseline_set_aside() -> tuple[AppliedWaiver | None, list[str]]:

@@ -1,5 +1,7 @@
 """Why a node could not be launched, one class each."""
 
+from waybill.records.errors import Refusal
+
 
 class LaunchError(Exception):
     """A node or run cannot go on; the message says what, why and what to do."""
@@ -23,3 +25,7 @@ class InputsUnresolved(LaunchError):
 
 class ChainBroken(LaunchError):
     """MLMD does not show the inputs that the node was given."""
+
+
+class DamagedRecords(LaunchError, Refusal):
+    """A file of TFRecords is cut off or its checksums do not match."""

@@ -13,7 +13,8 @@ from typing import Any
 from waybill.launch import beam, specs, work
 from waybill.launch.choice import run_resolver
 from waybill.launch.compile import CompiledNode, CreatePipeline, compile_pipeline, node_of
-from waybill.launch.errors import ChainBroken, InputsUnresolved
+from waybill.launch.errors import ChainBroken, GateClosed, InputsUnresolved
+from waybill.launch.gates import left_out_before
 from waybill.launch.graph import RESOLVER
 from waybill.launch.inputs import InputResolver, channels_of, pin
 from waybill.launch.installation import Installation, entered
@@ -36,6 +37,7 @@ _OUTCOMES: tuple[tuple[type[Exception], Outcome], ...] = (
     (InputsUnresolved, Outcome.UNRESOLVED),
     (CorruptPartition, Outcome.CORRUPT),
     (Refusal, Outcome.REFUSED),
+    (GateClosed, Outcome.REFUSED),
 )
 
 
@@ -108,8 +110,10 @@ class _Execution:
         resolver = InputResolver(self._store, self._graph, self._lineage, self._todo.unit.name if mapped else "")
         channels, optional = channels_of(self._compiled.node)
         try:
+            if left_out := left_out_before(self._todo.node, self._graph, resolver, self._store, self._spec):
+                resolver = InputResolver(self._store, self._graph, self._lineage, left_out=left_out)
             resolved = resolver.resolve(channels, optional)
-        except InputsUnresolved as error:
+        except (InputsUnresolved, GateClosed) as error:
             record_failure(self._connection, self._compiled.node, CAUSE, str(error), self._todo.attempt)
             raise
         take_over(self._store, self._spec.pipeline, resolver, channels, self._todo.unit, self._settings)

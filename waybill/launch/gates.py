@@ -1,5 +1,7 @@
 """The gates before a node -> a refusal, unless each has a PASS on record that its own rules still give, or waivers that still hold.
 
+And the spans that they left out.
+
 A task's colour is nobody's evidence: marking a gate as success in the UI changes nothing here. Nor is a verdict's word that a rule was
 waived: each waiver is looked up in its journal again.
 """
@@ -14,6 +16,7 @@ from waybill.records import verdict_file, waiving
 from waybill.records.errors import VerdictFileError
 from waybill.records.graph import Graph
 from waybill.records.interval import Interval
+from waybill.records.run_spec import RunSpec
 from waybill.records.verdict import Verdict
 from waybill.store import generations, reads, waivers
 from waybill.store.connection import Store
@@ -57,6 +60,26 @@ def groundless(verdict: Verdict, graph: Graph, interval: Interval, store: Store)
     if not verdict.on_waivers():
         return []
     return waiving.unsupported(verdict, interval.start, waivers.read(store, graph.settings.name).waivers, graph.settings.waivers)
+
+
+def left_out_before(node_id: str, graph: Graph, resolver: InputResolver, store: Store, spec: RunSpec) -> frozenset[int]:
+    """The spans of a run's window that a node must do without, because a gate on the way to it left them out.
+
+    Raises:
+      GateClosed: if a gate left out a span that is not an earlier one of the window.
+      InputsUnresolved: if a gate has not been run.
+    """
+    left_out: set[int] = set()
+    for gate in graph.gates_before(node_id):
+        [(_, execution)] = resolver.executions_of(gate)
+        verdict = verdict_of(store, execution.id)
+        left_out.update(verdict.left_out if verdict else ())
+    if stray := left_out - {partition.interval.span for partition in spec.window[:-1]}:
+        raise GateClosed(
+            f"a gate before {node_id} left out {sorted(stray)}; expected spans of the window of {spec.run} before the interval's own, "
+            "which is never left out"
+        )
+    return frozenset(left_out)
 
 
 def verdict_of(store: Store, execution_id: int) -> Verdict | None:

@@ -7,7 +7,7 @@ run is to be found. What is found is checked against its stamp before it is used
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from waybill.launch import units
@@ -30,13 +30,17 @@ class InputResolver:
       graph: The pipeline's graph, which says where each node's work belongs.
       lineage: The run's spec, then the specs it was derived from, newest first.
       span_unit: Unit of the span that the asking node works on; empty for a node that is given all spans of the window.
+      left_out: Numbers of the spans of the window that it is not given; see `gates.left_out_before`.
     """
 
-    def __init__(self, store: Store, graph: Graph, lineage: Sequence[RunSpec], span_unit: str = ""):
+    def __init__(
+        self, store: Store, graph: Graph, lineage: Sequence[RunSpec], span_unit: str = "", left_out: Collection[int] = frozenset()
+    ):
         self._store = store
         self._graph = graph
         self._lineage = lineage
         self._span_unit = span_unit
+        self._left_out = left_out
 
     @property
     def interval(self) -> Interval:
@@ -46,7 +50,8 @@ class InputResolver:
     def executions_of(self, node_id: str) -> list[tuple[str, ExecutionRow]]:
         """The successful executions of a node that the asking node builds on, with their units.
 
-        There is one for each span of the window, where the node works on spans and the asking one on the window; else there is one.
+        There is one for each span of the window that is not left out, where the node works on spans and the asking one on the window; else
+        there is one.
 
         Raises:
           InputsUnresolved: if one of them is missing.
@@ -56,7 +61,8 @@ class InputResolver:
         if node.scope == "span" and self._span_unit:
             wanted = [[self._span_unit]]
         elif node.scope == "span":
-            wanted = [[units.of_span(spec, index).name] for index in range(len(spec.window))]
+            kept = [index for index, partition in enumerate(spec.window) if partition.interval.span not in self._left_out]
+            wanted = [[units.of_span(spec, index).name] for index in kept]
         else:
             wanted = [list(dict.fromkeys(units.of(s, node, None).name for s in self._lineage))]
         return [self._first(node_id, candidates) for candidates in wanted]

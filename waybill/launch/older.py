@@ -47,7 +47,7 @@ def open_runs(spec: RunSpec, graph: Graph, settings: Settings, store: Store) -> 
     for digest in generations.frozen_between(store, spec.pipeline, _place(released[0]) if released else (0, 0), spec.interval.span):
         older = specs.load(settings.specs, digest)
         by_hand = older.trigger.kind == "command_line"
-        if _is_over(older, graph, store) or (by_hand and not is_held(settings.leases, older.run, RUN)):
+        if is_over(older, graph, store) or (by_hand and not is_held(settings.leases, older.run, RUN)):
             continue
         found.append(OpenRun(older.run, "" if by_hand else older.trigger.run))
     return found
@@ -59,7 +59,7 @@ def _place(release: reads.ArtifactRow) -> tuple[int, int]:
     return int(start.strftime("%Y%m%d%H%M")), int(release.properties["generation"])
 
 
-def _is_over(spec: RunSpec, graph: Graph, store: Store) -> bool:
+def is_over(spec: RunSpec, graph: Graph, store: Store) -> bool:
     """Whether a run has done all that a newer one may depend on, or a gate has stopped it."""
     last = graph.nodes[-1].id
     if reads.successful_execution(store, spec.pipeline, spec.run, last):

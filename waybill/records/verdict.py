@@ -90,20 +90,29 @@ class Rule:
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """A gate's decision and the rules behind it."""
+    """A gate's decision and the rules behind it.
+
+    Attributes:
+      gate: Node id of the gate.
+      decision: What it says of the run.
+      rules: What it looked at.
+      left_out: Numbers of the spans that later nodes of the run must do without; the decision is about the rest of the window.
+    """
 
     gate: str
     decision: Decision
     rules: tuple[Rule, ...]
+    left_out: tuple[int, ...] = ()
 
     @classmethod
-    def judge(cls, gate: str, rules: Sequence[Rule]) -> Verdict:
+    def judge(cls, gate: str, rules: Sequence[Rule], left_out: Sequence[int] = ()) -> Verdict:
         """BLOCKED when any rule blocks or there is no rule at all, WAIVED when none does because of a waiver, PASS otherwise."""
         bounded = tuple(dataclasses.replace(r, evidence=tuple(r.evidence[:MAX_EVIDENCE])) for r in rules)
         if not bounded or any(r.blocks for r in bounded):
-            return cls(gate, Decision.BLOCKED, bounded)
-        waived = any(r.outcome is RuleOutcome.WAIVED for r in bounded)
-        return cls(gate, Decision.WAIVED if waived else Decision.PASS, bounded)
+            decision = Decision.BLOCKED
+        else:
+            decision = Decision.WAIVED if any(r.outcome is RuleOutcome.WAIVED for r in bounded) else Decision.PASS
+        return cls(gate, decision, bounded, tuple(left_out))
 
     def waived(self) -> tuple[Rule, ...]:
         """The rules that were let pass."""
@@ -131,9 +140,11 @@ class Verdict:
 
     def to_json(self) -> dict[str, Any]:
         """The verdict as plain values."""
-        return {"gate": self.gate, "decision": self.decision.value, "rules": [r.to_json() for r in self.rules]}
+        rules = [r.to_json() for r in self.rules]
+        return {"gate": self.gate, "decision": self.decision.value, "rules": rules, "left_out": list(self.left_out)}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Verdict:
-        """The inverse of `to_json`."""
-        return cls(value["gate"], Decision(value["decision"]), tuple(Rule.from_json(r) for r in value["rules"]))
+        """The inverse of `to_json`; a verdict from before spans could be left out has left out none."""
+        rules = tuple(Rule.from_json(r) for r in value["rules"])
+        return cls(value["gate"], Decision(value["decision"]), rules, tuple(int(span) for span in value.get("left_out", ())))

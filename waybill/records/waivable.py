@@ -12,6 +12,7 @@ from waybill.records.person import shown
 UNWAIVABLE: tuple[tuple[str, str], ...] = (
     ("window.same_", "the evidence does not cover the data; run the spans' nodes again"),
     ("rows.conserved", "rows were lost or doubled on the way here, so nobody has seen the data as they landed; clear example_gen"),
+    ("rows.transformed", "rows were lost or doubled on the way to the model; clear transform"),
     ("model.digest", "it binds the verdict to the bytes of the model"),
     ("metrics.overall", "there is no evaluation to judge by; clear evaluator"),
     ("slices.coverage", "the slices do not hold the evaluation's rows, so what they say cannot be trusted; clear evaluator"),
@@ -56,7 +57,7 @@ def check_rule(rule: str) -> str:
       RecordError: if it is no exact name, or that of a rule that can never be waived.
     """
     if not is_exact(rule):
-        raise RecordError(f"got the rule {shown(rule)}; expected the exact name of one rule as the verdict has it, such as volume.drop")
+        raise RecordError(f"got the rule {shown(rule)}; expected the exact name of one rule as the verdict has it, such as volume.rows")
     if never := why_never(rule):
         raise RecordError(never)
     return rule

@@ -62,7 +62,7 @@ class Waiver:
       number: Of the entry that asked for it; names the waiver.
       interval_start: Start of the one interval it is for, ISO 8601.
       gate: Node id of the gate.
-      rule: Exact name of the rule, such as `volume.drop`.
+      rule: Exact name of the rule, such as `volume.rows`.
       subject: Exact subject of the rule; empty when it is for every subject.
       every_subject: Whether it is for every subject that the rule blocks on.
       found: What the gate had found when it was asked for.

@@ -75,3 +75,27 @@ class ReleaseRefused(ServingError, Refusal):
     def __init__(self, name: str, version: int, reasons: tuple[str, ...]) -> None:
         super().__init__(f"release {version} of {name} is refused:\n" + "\n".join(f"  - {reason}" for reason in reasons))
         self.reasons = reasons
+
+
+class UnreadableModel(ServingError, Refusal):
+    """What should be a SavedModel is none, or is damaged."""
+
+
+class ModelRefused(ServingError):
+    """TensorFlow's C++ loader does not load a model, or a loaded one does not answer.
+
+    Attributes:
+      code: TensorFlow's name of the error, such as `NOT_FOUND`.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+
+
+class CannotFork(ServingError):
+    """A model cannot be tried from this process."""
+
+
+class BadWarmup(ServingError):
+    """A model's warm-up requests are such that TensorFlow Serving would not load it."""

@@ -86,6 +86,29 @@ def executions(store: Store, pipeline: str, unit: str, node: str) -> list[Execut
     return [ExecutionRow(r.id, r.name, STATES[r.last_known_state or 0], properties[r.id]) for r in rows]
 
 
+def open_executions(store: Store, pipeline: str) -> list[tuple[ExecutionRow, str, str]]:
+    """Executions of a pipeline that MLMD has as NEW or RUNNING, each with its unit of work and its node, oldest first."""
+    of_unit, of_node, unit, node, unit_type, node_type = (
+        t.association.alias(), t.association.alias(), t.context.alias(), t.context.alias(), t.type_.alias(), t.type_.alias(),
+    )  # fmt: skip
+    query = (
+        sa.select(t.execution.c.id, t.type_.c.name, t.execution.c.last_known_state, unit.c.name.label("unit"), node.c.name.label("node"))
+        .join(t.type_, t.type_.c.id == t.execution.c.type_id)
+        .join(of_unit, of_unit.c.execution_id == t.execution.c.id)
+        .join(unit, unit.c.id == of_unit.c.context_id)
+        .join(unit_type, sa.and_(unit_type.c.id == unit.c.type_id, unit_type.c.name == "pipeline_run"))
+        .join(of_node, of_node.c.execution_id == t.execution.c.id)
+        .join(node, node.c.id == of_node.c.context_id)
+        .join(node_type, sa.and_(node_type.c.id == node.c.type_id, node_type.c.name == "node"))
+        .where(t.execution.c.last_known_state.in_([1, 2]), node.c.name.startswith(node_context(pipeline, ""), autoescape=True))
+        .order_by(t.execution.c.id)
+    )
+    with store.reading() as connection:
+        rows = connection.execute(query).all()
+    prefix = node_context(pipeline, "")
+    return [(ExecutionRow(r.id, r.name, STATES[r.last_known_state], {}), r.unit, r.node.removeprefix(prefix)) for r in rows]
+
+
 def successful_execution(store: Store, pipeline: str, unit: str, node: str) -> ExecutionRow | None:
     """The execution whose outputs count for a node in a unit, or None."""
     found = [e for e in executions(store, pipeline, unit, node) if e.successful]

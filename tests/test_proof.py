@@ -1,0 +1,186 @@
+"""Random histories of what people and schedulers do, on the real store, launcher and promotion, compared with the rules in plain Python.
+
+`WAYBILL_PROOF_EXAMPLES` says how many histories; the test suite takes few, `docs/proof.md` tells of many.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import shutil
+import tempfile
+
+import pytest
+import released_pipeline
+from harness import Installation, install
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from reference import Release, Run, World
+
+from waybill.cli import main as command
+from waybill.records.node import NodeResult, Outcome
+from waybill.serving import base_path, releases, state
+from waybill.serving.errors import DecisionRefused
+from waybill.serving.promotion import Desk
+from waybill.store import reads
+
+STARTS = ("2013-01-01", "2013-04-01", "2013-07-01", "2013-10-01", "2014-01-01")
+WINDOW = 2
+EXAMPLES = int(os.environ.get("WAYBILL_PROOF_EXAMPLES", "4"))
+
+quarters = st.integers(0, len(STARTS) - 1)
+kinds = st.sampled_from(["scheduled", "scheduled", "backfill", "manual"])
+
+
+class History(RuleBasedStateMachine):
+    """One history; both worlds live through it."""
+
+    installation: Installation
+    pristine: pathlib.Path
+
+    @initialize()
+    def begin(self) -> None:
+        home = self.installation.settings.home
+        shutil.rmtree(home, onerror=_writable)
+        shutil.copytree(self.pristine, home)
+        self.world = World(WINDOW)
+        self.asked = 0
+        for quarter, start in enumerate(STARTS):
+            self._land(quarter, start)
+
+    @rule(quarter=quarters, kind=kinds, good=st.integers(0, 4))
+    def run(self, quarter: int, kind: str, good: int) -> None:
+        """The schedule, a backfill or a person runs a quarter; asked for again, it is a clear of the same run."""
+        self._run(quarter, kind, good > 0)
+
+    @rule(quarter=quarters, content=st.integers(0, 9))
+    def correct(self, quarter: int, content: int) -> None:
+        """A partition is delivered anew."""
+        self._land(quarter, f"{STARTS[quarter]} corrected {content}")
+
+    @rule(quarter=quarters, kind=kinds)
+    def crash(self, quarter: int, kind: str) -> None:
+        """The base path cannot be written when the promoter has decided; a retry finishes."""
+        away = self.installation.settings.serving.with_name("serving-away")
+        serving = self.installation.settings.serving
+        if serving.is_dir():
+            serving.rename(away)
+        serving.write_text("in the way")
+        spec = self._freeze(quarter, kind, True)
+        results = self.installation.run_in_one(spec)
+        serving.unlink()
+        if away.is_dir():
+            away.rename(serving)
+        assert results[-1].outcome is Outcome.FAILED and results[-1].node == "promoter"
+        self._compare(quarter, kind, True, [*results[:-1], self.installation.node(spec, "promoter", attempt=2)])
+
+    @precondition(lambda self: any(run.outcome != "blocked" for run in self.world.runs))
+    @rule(data=st.data(), persons=st.integers(1, 2))
+    def promote(self, data: st.DataObject, persons: int) -> None:
+        release = data.draw(st.sampled_from(sorted(run.release for run in self.world.runs if run.outcome != "blocked")))
+        decided = self._desk().promote(_version(release), "os:ada", "a wish")
+        if persons == 2 and decided.outcome == "asked":
+            with pytest.raises(DecisionRefused):
+                self._desk().approve(decided.number, "os:ada", "my own wish")
+            decided = self._desk().approve(decided.number, "os:grace", "agreed")
+        assert decided.outcome == self.world.promote(release, persons)
+
+    @precondition(lambda self: any(run.outcome != "blocked" for run in self.world.runs))
+    @rule(data=st.data())
+    def roll_back(self, data: st.DataObject) -> None:
+        release = data.draw(st.sampled_from(sorted(run.release for run in self.world.runs if run.outcome != "blocked")))
+        expected = self.world.roll_back(release)
+        try:
+            assert self._desk().rollback(_version(release), "os:ada", "in doubt").outcome == expected
+        except DecisionRefused:
+            assert expected == "refused"
+
+    @rule(pinned=st.booleans())
+    def pin(self, pinned: bool) -> None:
+        self._desk().pin(pinned, "os:ada", "in doubt")
+        self.world.pinned = pinned
+
+    @invariant()
+    def the_same_is_served(self) -> None:
+        if not hasattr(self, "world"):
+            return
+        installation, world = self.installation, self.world
+        base_path.follow(installation.store, installation.settings, "small")
+        now = state.read(installation.store, "small")
+        assert now.stable == (_version(world.stable) if world.stable else 0)
+        assert now.pinned == world.pinned
+        assert base_path.present(installation.settings.serving / "small") == [_version(release) for release in world.base_path]
+        found = {release.version for release in releases.newest(installation.store, "small", 99)}
+        assert found == {_version(run.release) for run in world.runs if run.outcome != "blocked"}
+
+    def teardown(self) -> None:
+        if hasattr(self, "world"):
+            assert command.main(["doctor", "small"]) == 0
+
+    def _land(self, quarter: int, content: str) -> None:
+        self.world.land(quarter, content)
+        self.installation.land(STARTS[quarter], content)
+
+    def _freeze(self, quarter: int, kind: str, good: bool):
+        self.asked += 1
+        quality = "good" if good else "bad"
+        run, ticket = self._asked_by(quarter, kind), f"asking {self.asked}"
+        return self.installation.freeze(STARTS[quarter], ticket, kind=kind, run=run, window=WINDOW, quality=quality)
+
+    def _asked_by(self, quarter: int, kind: str) -> str:
+        return f"small/{kind}__{STARTS[quarter]}"
+
+    def _run(self, quarter: int, kind: str, good: bool) -> None:
+        self._compare(quarter, kind, good, self.installation.run_in_one(self._freeze(quarter, kind, good)))
+
+    def _compare(self, quarter: int, kind: str, good: bool, results: list[NodeResult]) -> None:
+        expected: Run = self.world.run(quarter, self._asked_by(quarter, kind), kind == "scheduled", good)
+        found = {result.node: result for result in results}
+        name = f"small.{_span(quarter)}.g{expected.generation}"
+        assert found["trainer"].run == name
+        assert self._window(name) == len(expected.window)
+        says = found["baseline"].message
+        assert (f"release {_version(expected.baseline)} " in says) if expected.baseline else ("no baseline yet" in says)
+        outcome = found["promoter"].extra["promotion"]["outcome"] if "promoter" in found else "blocked"
+        assert outcome == expected.outcome
+
+    def _window(self, run: str) -> int:
+        spec = reads.context_properties(self.installation.store, "pipeline_run", run)["run_spec_json"]
+        return spec.count('"rows"')
+
+    def _desk(self) -> Desk:
+        return Desk(self.installation.store, self.installation.graph, self.installation.settings)
+
+
+def _span(quarter: int) -> int:
+    return int(STARTS[quarter].replace("-", "") + "0000")
+
+
+def _version(release: Release) -> int:
+    ends = (*STARTS[1:], "2014-04-01")[release[0]]
+    return int(ends.replace("-", "") + "0000") * 100 + release[1]
+
+
+def _writable(function: object, path: str, _: object) -> None:
+    """Removes what is read-only, its folder included."""
+    for one in (pathlib.Path(path).parent, pathlib.Path(path)):
+        one.chmod(0o755)
+    shutil.rmtree(path, onerror=_writable) if pathlib.Path(path).is_dir() else pathlib.Path(path).unlink()
+
+
+def test_every_history_ends_as_the_rules_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    with tempfile.TemporaryDirectory(prefix="waybill-proof-") as name:
+        folder = pathlib.Path(name)
+        History.installation = install(folder, released_pipeline.SETTINGS, released_pipeline.create_pipeline, {})
+        History.pristine = folder / "pristine"
+        shutil.copytree(History.installation.settings.home, History.pristine)
+        monkeypatch.setenv("WAYBILL_HOME", str(History.installation.settings.home))
+        monkeypatch.setattr("waybill.cli.load.graph_of", lambda _: History.installation.graph)
+        case = History.TestCase
+        case.settings = settings(
+            max_examples=EXAMPLES, stateful_step_count=8, deadline=None, derandomize="WAYBILL_PROOF_EXAMPLES" not in os.environ,
+            suppress_health_check=list(HealthCheck), database=None,
+        )  # fmt: skip
+        case("runTest").runTest()
+        shutil.rmtree(History.installation.settings.home, onerror=_writable)
