@@ -12,6 +12,7 @@ from tfx import types
 from tfx.dsl.components.common import resolver
 from tfx.types import standard_artifacts
 
+from waybill.gates import waivers
 from waybill.launch.choice import Choice
 from waybill.records.interval import parse_moment
 from waybill.store import reads
@@ -33,17 +34,22 @@ class BaselineByInterval(resolver.ResolverStrategy):
         self._before = parse_moment(before)
 
     def choose(self, store: Store) -> Choice:
-        """The choice, with its reasons."""
+        """The choice, with its reasons; none where two people set the baseline of the interval aside."""
+        aside, why_not = waivers.baseline_set_aside()
+        if aside:
+            chosen = f"no baseline: set aside by waiver {aside.number}"
+            return Choice({"model": []}, f"none, as two people decided: {aside.sentence()}", chosen, (), waiver=aside.number)
         rule = f"the newest release of an interval that had ended by {self._before.isoformat()}"
         older = reads.releases(store, self._pipeline, upto=f"{self._before:%Y%m%d%H%M}99", limit=1)
         seen = reads.releases(store, self._pipeline, limit=MAX_REJECTED + 1)
         rejected = tuple(self._why_not(release) for release in seen if release.id not in [r.id for r in older])[:MAX_REJECTED]
         if not older:
             some = f"the {len(seen)} newest" if len(seen) > MAX_REJECTED else str(len(seen))
-            return Choice({"model": []}, rule, f"no baseline yet: none of {some} releases qualifies", rejected)
+            chosen = "; ".join([f"no baseline yet: none of {some} releases qualifies", *why_not])
+            return Choice({"model": []}, rule, chosen, rejected)
         [model] = self._model_behind(store, older[0].id)
         chosen = f"release {older[0].properties['pushed_version']} (model artifact {model.id}, {model.digest[:19]})"
-        return Choice({"model": [model.id]}, rule, chosen, rejected)
+        return Choice({"model": [model.id]}, rule, "; ".join([chosen, *why_not]), rejected)
 
     def _why_not(self, release: reads.ArtifactRow) -> str:
         ends = str(release.properties["interval_end"])

@@ -14,7 +14,7 @@ from tfx.types import artifact_utils, channel, component_spec, standard_artifact
 
 from components.row_counts import RowCounts
 from components.types import Verdict, record
-from waybill.gates import data_rules, report_data
+from waybill.gates import data_rules, report_data, waivers
 from waybill.gates.data_evidence import SpanEvidence, read_schema, read_split
 from waybill.gates.policy import DataPolicy
 from waybill.gates.report_plot import Plot
@@ -68,7 +68,7 @@ class DataGateExecutor(base_executor.BaseExecutor):
                 spans.append(SpanEvidence(span, found, counts.source, counts.written))
             judged, left_out = data_rules.judge(spans, [feature.name for feature in schema.feature], policy)
             rules += judged
-        verdict = records.Verdict.judge(GATE, rules, left_out)
+        verdict = waivers.judge(GATE, rules, left_out)
         record(verdict, artifact_utils.get_single_instance(output_dict["verdict"]), lambda: _plots(input_dict, verdict))
 
 

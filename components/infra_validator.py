@@ -17,7 +17,7 @@ from tfx.utils import path_utils
 
 from components import model_trial
 from components.types import Verdict, record
-from waybill.gates import infra_rules, model_rules
+from waybill.gates import infra_rules, model_rules, waivers
 from waybill.gates.errors import EvidenceError
 from waybill.gates.infra_evidence import Export, Trial
 from waybill.gates.infra_policy import InfraPolicy
@@ -73,9 +73,9 @@ class InfraValidatorExecutor(base_executor.BaseExecutor):
         if not drawn.rows:
             raise EvidenceError(f"the split {exec_properties['split']!r} of the examples has no rows, so there is nothing to ask the model")
         runs = [LiveScores.read(pathlib.Path(run.uri)) for run in input_dict.get("model_run") or []]
-        verdict = records.Verdict.judge(GATE, _judge(request, drawn, next(iter(runs), None), policy))
+        verdict = waivers.judge(GATE, _judge(request, drawn, next(iter(runs), None), policy))
         record(verdict, artifact_utils.get_single_instance(output_dict["verdict"]))
-        _bless(artifact_utils.get_single_instance(output_dict["blessing"]), verdict.decision is records.Decision.PASS)
+        _bless(artifact_utils.get_single_instance(output_dict["blessing"]), verdict.decision.opens)
 
 
 class InfraValidator(base_component.BaseComponent):

@@ -12,7 +12,7 @@ from tfx.utils import path_utils
 
 from components.row_counts import RowCounts
 from components.types import Verdict, record
-from waybill.gates import model_evidence, model_rules, report_model, transformed_rows
+from waybill.gates import model_evidence, model_rules, report_model, transformed_rows, waivers
 from waybill.gates.errors import EvidenceError
 from waybill.gates.policy import ModelPolicy
 from waybill.records import digest
@@ -62,8 +62,9 @@ class ModelGateExecutor(base_executor.BaseExecutor):
         baseline = input_dict.get("baseline_model") or []
         _check_subject(blessing, model, baseline, evaluation.has_baseline)
         exported = pathlib.Path(path_utils.serving_model_path(model.uri))
-        rules = [*model_rules.judge(evaluation, policy), _rows(input_dict), model_rules.digest_rule(digest.of_tree(exported))]
-        verdict = records.Verdict.judge(GATE, rules)
+        judged = waivers.against_baseline(model_rules.judge(evaluation, policy))
+        rules = [*judged, _rows(input_dict), model_rules.digest_rule(digest.of_tree(exported))]
+        verdict = waivers.judge(GATE, rules)
         published = artifact_utils.get_single_instance(output_dict["verdict"])
         record(verdict, published, lambda: report_model.plots(evaluation, policy, verdict))
 

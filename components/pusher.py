@@ -13,12 +13,11 @@ from tfx.types import artifact_utils, channel, component_spec, standard_artifact
 from tfx.utils import path_utils
 
 from components.types import Verdict
-from waybill.gates import model_rules
+from waybill.gates import model_rules, waivers
 from waybill.gates.blessing import is_blessed
 from waybill.gates.errors import EvidenceError
 from waybill.records import verdict_file
 from waybill.records.errors import VerdictFileError
-from waybill.records.verdict import Decision
 from waybill.serving.errors import ReleaseRefused
 from waybill.serving.publish import publish
 
@@ -52,7 +51,7 @@ class ReleasePusherExecutor(base_executor.BaseExecutor):
         """See base class.
 
         Raises:
-          ReleaseRefused: if a verdict is not PASS, the model is not blessed, or the evidence cannot be read.
+          ReleaseRefused: if a verdict is neither PASS nor WAIVED, the model is not blessed, or the evidence cannot be read.
           ServingError: if publishing does not work, among others because the model's bytes are not the ones judged.
         """
         name, version = exec_properties["model_name"], exec_properties["version"]
@@ -109,19 +108,21 @@ class ReleasePusher(base_component.BaseComponent):
 
 def _evidence(folders: dict[str, pathlib.Path]) -> tuple[list[str], str | None]:
     """Every reason not to release, and the digest of the model that was judged."""
-    reasons, digest = [], None
+    reasons, digest, excused = list[str](), None, False
     for key, gate in (("data_verdict", "data_gate"), ("model_verdict", "model_gate")):
         try:
             verdict = verdict_file.read(folders[key], gate)
         except VerdictFileError as error:
             reasons.append(str(error))
             continue
-        if verdict.decision is not Decision.PASS:
+        if not verdict.decision.opens:
             reasons.append(verdict.summary())
+        reasons += waivers.groundless(verdict)
+        excused = excused or model_rules.explains_no_blessing(verdict)
         if gate == "model_gate" and (digest := model_rules.judged_digest(verdict)) is None:
             reasons.append("the verdict of model_gate names no model; run model_gate again")
     try:
-        if not is_blessed(folders["blessing"]):
+        if not is_blessed(folders["blessing"]) and not excused:
             reasons.append("evaluator did not bless the model")
     except EvidenceError as error:
         reasons.append(str(error))

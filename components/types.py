@@ -19,7 +19,7 @@ class Verdict(Artifact):
 
     Properties:
       gate: Node id of the gate that wrote it.
-      decision: `PASS` or `BLOCKED`, as in the file. The file is the evidence; the property is for queries.
+      decision: `PASS`, `WAIVED` or `BLOCKED`, as in the file. The file is the evidence; the property is for queries.
     """
 
     TYPE_NAME = "WaybillVerdict"

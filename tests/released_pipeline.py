@@ -22,10 +22,10 @@ from components.promoter import Promoter
 from components.pusher import ReleasePusher
 from components.types import Verdict as VerdictArtifact
 from components.types import record
-from waybill.gates import model_rules
+from waybill.gates import model_rules, waivers
 from waybill.records import digest
 from waybill.records.graph import Param, PipelineSettings, Stage
-from waybill.records.verdict import Rule, RuleOutcome, Verdict
+from waybill.records.verdict import Rule, RuleOutcome
 
 SETTINGS = PipelineSettings(
     name="small",
@@ -56,7 +56,7 @@ class _JudgeData(base_executor.BaseExecutor):
     def Do(self, input_dict, output_dict, exec_properties):
         says = exec_properties["says"]
         outcome = RuleOutcome.PASS if says == "PASS" else RuleOutcome.BLOCK
-        verdict = Verdict.judge("data_gate", [Rule("small.data", "the data", outcome, "PASS", says)])
+        verdict = waivers.judge("data_gate", [Rule("small.data", "the data", outcome, "PASS", says)])
         record(verdict, artifact_utils.get_single_instance(output_dict["verdict"]))
 
 
@@ -76,7 +76,7 @@ class _JudgeModel(base_executor.BaseExecutor):
         exported = pathlib.Path(path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["model"])))
         good = (exported / "saved_model.pb").read_text().startswith("good")
         rule = Rule("small.quality", "the model", RuleOutcome.PASS if good else RuleOutcome.BLOCK, "good", "good" if good else "bad")
-        verdict = Verdict.judge("model_gate", [rule, model_rules.digest_rule(digest.of_tree(exported))])
+        verdict = waivers.judge("model_gate", [rule, model_rules.digest_rule(digest.of_tree(exported))])
         record(verdict, artifact_utils.get_single_instance(output_dict["verdict"]))
         blessing = pathlib.Path(artifact_utils.get_single_uri(output_dict["blessing"]))
         blessing.mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 import tensorflow_data_validation as tfdv
 from google.protobuf import text_format
+from installed import installed, let_pass
 from tensorflow_data_validation.statistics import stats_impl
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.components.example_validator import executor as validator
@@ -79,6 +80,23 @@ def test_wrong_type_blocks_and_says_what_is_stored(tmp_path):
     rule = _blocked(tmp_path, lambda rows: rows.update(fare=[f"${fare}" for fare in rows["fare"]]), "schema.unexpected_data_type")
     assert rule.subject.startswith("fare, ")
     assert "stored as STRING" in rule.evidence
+
+
+def test_what_two_people_let_pass_passes_and_what_nobody_may_let_pass_blocks(tmp_path):
+    spans = {1: _changed(_trips(0), _every(10, "payment_type", "Bitcoin"))}
+    with installed(tmp_path) as store:
+        train, evaluation = (f"payment_type, split {split} of span 1" for split in ("train", "eval"))
+        number = let_pass(store, "data_gate", "schema.enum_type_unexpected_string_values", train)
+        half = _judge(tmp_path / "half", spans)
+        other = let_pass(store, "data_gate", "schema.enum_type_unexpected_string_values", evaluation)
+        let_pass(store, "data_gate", "rows.conserved", "span 1")
+        waived = _judge(tmp_path / "waived", spans)
+        lost = _judge(tmp_path / "lost", spans, landed=401)
+    assert [r.subject for r in half.rules if r.blocks] == [evaluation]
+    assert waived.decision is Decision.WAIVED
+    assert [r.waiver.number for r in waived.waived()] == [number, other]
+    assert lost.decision is Decision.BLOCKED
+    assert [r.name for r in lost.rules if r.blocks] == ["rows.conserved"]
 
 
 def test_fare_below_zero_blocks(tmp_path):

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from harness import apart
+from installed import installed, let_pass
 from tensorflow_serving.apis import prediction_log_pb2
 from tfx.components.util import model_utils
 from tfx.types import standard_artifacts
@@ -295,6 +296,19 @@ def test_each_limit_of_the_policy_blocks_what_is_above_it(small, tmp_path, polic
 
     assert blocks(verdict) == blocked
     assert rules(verdict, "infra.process")[0].outcome is RuleOutcome.PASS, "it is tried all the same"
+
+
+def test_a_model_that_two_people_let_pass_although_it_is_slow_is_blessed(small, tmp_path):
+    def judged_with_a_waiver() -> Verdict:
+        with installed(tmp_path) as store:
+            let_pass(store, "infra_validator", "latency.single", subject="")
+            return judged(small, tmp_path, InfraPolicy(max_single_seconds=1e-9))
+
+    verdict = apart(judged_with_a_waiver)  # a store is opened, and this process forks later on
+
+    assert verdict.decision is Decision.WAIVED
+    assert [rule.name for rule in verdict.waived()] == ["latency.single"]
+    assert (tmp_path / "blessing/INFRA_BLESSED").is_file()
 
 
 # The process in which a model is tried.

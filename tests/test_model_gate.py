@@ -13,6 +13,7 @@ import random
 import pytest
 import tensorflow as tf
 from google.protobuf import json_format
+from installed import installed, let_pass
 from tfx.components.evaluator import executor as evaluator
 from tfx.types import standard_artifacts
 
@@ -25,6 +26,7 @@ from waybill.gates.evaluation import Evaluation, SliceMetrics
 from waybill.gates.policy import ModelPolicy, Threshold
 from waybill.records import digest, verdict_file
 from waybill.records.verdict import Decision, Rule, RuleOutcome, Verdict
+from waybill.records.waiver import AppliedWaiver
 
 Trip = dict[str, str]
 FLOATS, INTS, STRINGS = ("fare", "tips"), ("trip_start_hour", "span"), ("payment_type", "company")
@@ -125,6 +127,16 @@ def test_model_far_below_its_baseline_blocks(fallen):
     assert all(r.outcome is RuleOutcome.PASS for r in _rules(fallen.verdict, "slices.coverage"))
 
 
+def test_what_two_people_let_pass_passes(ruined, tmp_path):
+    blocking = {r.name for r in ruined.verdict.rules if r.blocks}
+    with installed(tmp_path) as store:
+        for rule in blocking:
+            let_pass(store, "model_gate", rule, subject="")
+        verdict = _gate(ruined.inputs, tmp_path)
+    assert verdict.decision is Decision.WAIVED, verdict.summary()
+    assert {r.name for r in verdict.waived()} == blocking
+
+
 def test_same_model_on_the_same_rows_has_the_same_metrics(good, fallen):
     alone, beside = (model_evidence.read(*_folders(judged)).slices for judged in (good, fallen))
     assert [s.name for s in alone] == [s.name for s in beside]
@@ -210,6 +222,24 @@ def test_blessing_that_disagrees_with_the_thresholds_blocks():
     (rule,) = [r for r in rules if r.name == "evaluator.blessing"]
     assert rule.outcome is RuleOutcome.BLOCK
     assert "although the thresholds above are all met" in rule.found
+
+
+def test_blessing_withheld_for_what_blocks_already_is_a_note_and_goes_with_its_waiver():
+    rules = _judge(dataclasses.replace(_slices(overall=_metrics(auc=0.5)), blessed=False))
+    assert [r.name for r in rules if r.outcome is RuleOutcome.BLOCK] == ["metrics.auc"]
+    assert _outcomes(rules, "evaluator.blessing") == [RuleOutcome.WARN]
+    waiver = AppliedWaiver(1, "os:ada", "os:bob", "why", "2030-01-01T00:00:00+00:00", "2029-12-01T00:00:00+00:00")
+    verdict = Verdict.judge("model_gate", [r.waived_by(waiver) if r.outcome is RuleOutcome.BLOCK else r for r in rules])
+    assert verdict.decision is Decision.WAIVED
+    assert model_rules.explains_no_blessing(verdict)
+
+
+def test_waiver_of_a_slice_explains_no_withheld_blessing():
+    rules = _judge(_slices(hour=_metrics(example_count=300, binary_accuracy=0.40)))
+    waiver = AppliedWaiver(1, "os:ada", "os:bob", "why", "2030-01-01T00:00:00+00:00", "2029-12-01T00:00:00+00:00")
+    verdict = Verdict.judge("model_gate", [r.waived_by(waiver) if r.outcome is RuleOutcome.BLOCK else r for r in rules])
+    assert verdict.decision is Decision.WAIVED
+    assert not model_rules.explains_no_blessing(verdict)
 
 
 def test_slices_that_hold_an_example_twice_block():

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pathlib
 
 import pytest
 import tensorflow as tf
+from installed import installed, let_pass
 from tfx.types import standard_artifacts
 
 from components.pusher import ReleasePusherExecutor
 from components.types import Verdict as VerdictArtifact
 from components.types import record
 from waybill.gates import model_rules
+from waybill.gates import waivers as gate_waivers
 from waybill.records import digest
 from waybill.records.verdict import Rule, RuleOutcome, Verdict
 from waybill.serving import saved_model
 from waybill.serving.errors import DigestMismatch, ReleaseRefused, ServingError, VersionTaken
+from waybill.store import waivers
+from waybill.store.connection import Store
 
 VERSION = 20130401000001
 GOOD = Rule("rows.enough", "span 1", RuleOutcome.PASS, "at least 50 rows", "830 rows")
@@ -99,6 +104,35 @@ def test_model_without_a_clear_blessing_is_refused(inputs, tmp_path, marks):
     assert "did not bless" in reason or "expected BLESSED or NOT_BLESSED" in reason
 
 
+def test_model_that_was_let_pass_is_released_while_its_waivers_hold(inputs, tmp_path):
+    with installed(tmp_path) as store:
+        _let_pass(inputs, tmp_path, store, BAD)
+        inputs["blessing"][0].uri = str(tmp_path / "withheld")
+        (tmp_path / "withheld").mkdir()
+        (tmp_path / "withheld/NOT_BLESSED").touch()
+        assert _push(inputs, tmp_path).get_string_custom_property("pushed_version") == str(VERSION)
+
+
+def test_model_whose_waiver_was_withdrawn_is_not_released(inputs, tmp_path):
+    with installed(tmp_path) as store:
+        _let_pass(inputs, tmp_path, store, BAD)
+        waivers.write(store, waivers.read(store, "taxi"), waivers.WITHDRAWAL, 1, {"who": "os:eve", "why": "it was a fault"})
+        assert "withdrawn by os:eve: it was a fault" in _refused(inputs, tmp_path)
+
+
+def test_blessing_withheld_for_what_nobody_waived_is_not_overlooked(inputs, tmp_path):
+    with installed(tmp_path) as store:
+        _let_pass(inputs, tmp_path, store, dataclasses.replace(BAD, name="slices.auc"))
+        (tmp_path / "blessing/BLESSED").rename(tmp_path / "blessing/NOT_BLESSED")
+        assert "did not bless" in _refused(inputs, tmp_path)
+
+
+def test_verdict_that_names_waivers_is_not_believed_where_there_is_no_journal(inputs, tmp_path):
+    with installed(tmp_path) as store:
+        _let_pass(inputs, tmp_path, store, BAD)
+    assert "model_gate names waivers, and without Waybill's launcher there are none" in _refused(inputs, tmp_path)
+
+
 def test_every_reason_is_named_at_once(inputs, tmp_path):
     for key in ("data_verdict", "model_verdict"):
         pathlib.Path(inputs[key][0].uri, "verdict.json").unlink()
@@ -151,6 +185,16 @@ def _refused(inputs: dict[str, list], tmp_path: pathlib.Path) -> str:
         _push(inputs, tmp_path)
     assert not (tmp_path / "releases").exists()
     return str(caught.value)
+
+
+def _let_pass(inputs: dict[str, list], folder: pathlib.Path, store: Store, bad: Rule) -> None:
+    """Two people let a rule of the model gate pass, whose verdict the pusher is then given."""
+    let_pass(store, "model_gate", bad.name, bad.subject)
+    judged = model_rules.digest_rule(digest.of_tree(folder / "model/Format-Serving"))
+    agreement = Rule("evaluator.blessing", "the model", RuleOutcome.WARN, "BLESSED, as the thresholds say", "NOT_BLESSED")
+    inputs["model_verdict"] = [_artifact(VerdictArtifact, folder / "waived")]
+    record(gate_waivers.judge("model_gate", [GOOD, judged, bad, agreement]), inputs["model_verdict"][0])
+    assert inputs["model_verdict"][0].decision == "WAIVED"
 
 
 def _verdict(folder: pathlib.Path, gate: str, *rules: Rule):

@@ -23,8 +23,9 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionP
 from components.baseline import interval_baseline
 from components.types import Verdict as VerdictArtifact
 from components.types import record
+from waybill.gates import waivers
 from waybill.records.graph import Param, PipelineSettings, Stage
-from waybill.records.verdict import Rule, RuleOutcome, Verdict
+from waybill.records.verdict import Rule, RuleOutcome
 
 SETTINGS = PipelineSettings(
     name="tiny",
@@ -108,7 +109,7 @@ class _Executor(base_executor.BaseExecutor):
         decision, _, left_out = text.partition(" without ")  # "PASS without 201301010000" leaves out a span
         outcome = RuleOutcome.PASS if decision == "PASS" else RuleOutcome.BLOCK
         rules = [Rule("tiny.rule", "everything", outcome, "PASS", decision)]
-        record(Verdict.judge("data_gate", rules, [int(span) for span in left_out.split()]), output)
+        record(waivers.judge("data_gate", rules, [int(span) for span in left_out.split()]), output)
 
 
 def _component(name: str, inputs: dict, output: tuple[str, type], node: str, faults: str, text: str) -> BaseComponent:

@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
+from waybill.cli import waive_words
 from waybill.records.errors import RecordError, Refusal
 
 EPILOG = """\
@@ -56,6 +57,7 @@ def parser() -> argparse.ArgumentParser:
     )
     verbs = top.add_subparsers(dest="verb", metavar="verb", required=True)
     _everyday(verbs)
+    waive_words.add(verbs)
     _serving(verbs)
     _orchestrators(verbs)
     return top
@@ -179,6 +181,10 @@ def _verb(args: argparse.Namespace) -> Callable[[argparse.Namespace], int]:
         from waybill.cli import run
 
         return run.run
+    if args.verb == "waive":
+        from waybill.cli import waive
+
+        return waive.waive
     if args.verb == "host":
         from waybill.cli import host
 

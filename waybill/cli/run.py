@@ -9,6 +9,7 @@ import logging
 import os
 import pathlib
 import select
+import shlex
 import signal
 import sys
 import time
@@ -63,7 +64,10 @@ def run(args: argparse.Namespace) -> int:
             result = _patiently(request, settings, log, step.title)
             if not result.successful:
                 print(f"\n{result.message}\n\nThe log: {log}")
-                print(f"When it is mended, go on with: waybill run {args.pipeline} --interval {args.interval} --ticket {ticket}")
+                # What a gate has said, it has said for this asking; mended data or a waiver are judged by another.
+                anew = f" --params {shlex.quote(args.params)}" if args.params != "{}" else ""
+                going_on = anew if result.outcome is Outcome.BLOCKED else f" --ticket {ticket}"
+                print(f"When it is mended, go on with: waybill run {args.pipeline} --interval {args.interval}{going_on}")
                 return 1
     print(f"run {spec.extra['run']} ended well: {result.message}")
     return 0

@@ -15,6 +15,8 @@ from waybill.gates.policy import ChangeThreshold, ModelPolicy, Threshold
 from waybill.records.verdict import MODEL_DIGEST, Rule, RuleOutcome, Verdict
 
 COUNT, MEAN_LABEL = "example_count", "mean_label"
+_BLESSING_RULE = "evaluator.blessing"
+_BLESSED_BY = ("metrics.", "change.")  # rules on overall values, which TFMA judges by the same thresholds
 
 
 def judge(evaluation: Evaluation, policy: ModelPolicy) -> list[Rule]:
@@ -43,6 +45,13 @@ def judged_digest(verdict: Verdict) -> str | None:
     return next((rule.found for rule in verdict.rules if rule.name == MODEL_DIGEST), None)
 
 
+def explains_no_blessing(verdict: Verdict) -> bool:
+    """Whether a verdict on a model lets pass what TFMA withheld its blessing for: thresholds on overall values, all of them waived."""
+    waived = any(rule.name.startswith(_BLESSED_BY) for rule in verdict.waived())
+    agreed = any(rule.name == _BLESSING_RULE and rule.outcome is RuleOutcome.WARN for rule in verdict.rules)
+    return waived and agreed and verdict.decision.opens
+
+
 def _overall(threshold: Threshold, overall: SliceMetrics) -> Rule:
     """A threshold on all rows: the value must meet it."""
     value = overall.candidate.get(threshold.metric, math.nan)
@@ -68,13 +77,14 @@ def _change(change: ChangeThreshold, overall: SliceMetrics, has_baseline: bool) 
 
 
 def _agreement(evaluation: Evaluation, rules: list[Rule]) -> Rule:
-    """Whether TFMA came to the same result from the same thresholds."""
+    """Whether TFMA came to the same result from the same thresholds; that it says no too is a note, for the thresholds block themselves."""
     ours = not any(rule.outcome is RuleOutcome.BLOCK for rule in rules)
     found = "BLESSED" if evaluation.blessed else "NOT_BLESSED"
     if ours != evaluation.blessed:
         found += ", although the thresholds above are " + ("all met" if ours else "not all met")
-    outcome = RuleOutcome.PASS if ours and evaluation.blessed else RuleOutcome.BLOCK
-    return Rule("evaluator.blessing", "the model", outcome, "BLESSED, as the thresholds say", found, evaluation.failures)
+        return Rule(_BLESSING_RULE, "the model", RuleOutcome.BLOCK, "as the thresholds say", found, evaluation.failures)
+    outcome = RuleOutcome.PASS if evaluation.blessed else RuleOutcome.WARN
+    return Rule(_BLESSING_RULE, "the model", outcome, "BLESSED, as the thresholds say", found, evaluation.failures)
 
 
 def _coverage(evaluation: Evaluation, policy: ModelPolicy, overall: SliceMetrics) -> Iterator[Rule]:

@@ -22,6 +22,8 @@ from waybill.launch.compile import CompiledNode
 from waybill.launch.errors import LaunchError
 from waybill.store.connection import Store
 
+BY_WAIVER = "waiver"  # property of the execution; see `Choice.waiver`
+
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
@@ -32,12 +34,14 @@ class Choice:
       rule: The rule, as a sentence.
       chosen: What was chosen, as a sentence.
       rejected: The candidates that were not, each with the reason.
+      waiver: Number of the waiver by which nothing was chosen; 0 where none plays a part.
     """
 
     artifacts: Mapping[str, Sequence[int]]
     rule: str
     chosen: str
     rejected: tuple[str, ...]
+    waiver: int = 0
 
 
 def run_resolver(compiled: CompiledNode, connection: Any, store: Store, stamps: Mapping[str, str | int]) -> tuple[int, Choice]:
@@ -67,6 +71,7 @@ def run_resolver(compiled: CompiledNode, connection: Any, store: Store, stamps: 
                 "rule": choice.rule,
                 "chosen": choice.chosen,
                 "rejected": json.dumps(choice.rejected),
+                BY_WAIVER: choice.waiver,
                 **stamps,
             },
         )

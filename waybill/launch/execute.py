@@ -85,6 +85,11 @@ class _Execution:
         self._compiled: CompiledNode = node_of(ir, todo.node)
 
     def run(self) -> NodeResult:
+        """Runs the node with the installation at hand."""
+        with entered(Installation(self._store, self._settings, tuple(self._lineage), self._graph)):
+            return self._run()
+
+    def _run(self) -> NodeResult:
         """Resolves, launches, and reads the result back."""
         stamps = work.stamps(self._spec, self._todo.unit)
         if self._compiled.node.node_info.type.name == RESOLVER:
@@ -94,8 +99,7 @@ class _Execution:
         pin(self._compiled.node, resolved)
         earlier = reusable(self._earlier(), {key: [a.id for a in found] for key, found in resolved.items()})
         launcher = NodeLauncher(self._compiled, self._connection, stamps, earlier, self._todo.attempt)
-        with entered(Installation(self._store, self._settings, tuple(self._lineage), self._graph)):
-            launcher.launch()
+        launcher.launch()
         result = self._result(self._finished(resolved), "done")
         shutil.rmtree(self._scratch, ignore_errors=True)  # nobody has to go on from there any more
         return dataclasses.replace(result, extra={EXECUTOR_SECONDS: round(launcher.executor_seconds, 3)})

@@ -1,6 +1,9 @@
-"""The gates before a node -> a refusal, unless each has a PASS on record that its own rules still give, and the spans they left out.
+"""The gates before a node -> a refusal, unless each has a PASS on record that its own rules still give, or waivers that still hold.
 
-A task's colour is nobody's evidence: marking a gate as success in the UI changes nothing here.
+And the spans that they left out.
+
+A task's colour is nobody's evidence: marking a gate as success in the UI changes nothing here. Nor is a verdict's word that a rule was
+waived: each waiver is looked up in its journal again.
 """
 
 from __future__ import annotations
@@ -9,13 +12,15 @@ import pathlib
 
 from waybill.launch.errors import GateClosed, InputsUnresolved
 from waybill.launch.inputs import InputResolver, check_bytes
-from waybill.records import verdict_file
+from waybill.records import verdict_file, waiving
 from waybill.records.errors import VerdictFileError
 from waybill.records.graph import Graph
+from waybill.records.interval import Interval
 from waybill.records.run_spec import RunSpec
-from waybill.records.verdict import Decision, Verdict
-from waybill.store import reads
+from waybill.records.verdict import Verdict
+from waybill.store import generations, reads, waivers
 from waybill.store.connection import Store
+from waybill.store.reads import ArtifactRow
 
 VERDICT_TYPE = "WaybillVerdict"
 PROMOTION_TYPE = "WaybillPromotion"  # what a promoter leaves: whether a release is served, and why or why not
@@ -25,7 +30,7 @@ def check_before(node_id: str, graph: Graph, resolver: InputResolver, store: Sto
     """Checks every gate on the way to a node.
 
     Raises:
-      GateClosed: if one has not been run, says BLOCKED, or has a verdict that its rules do not support.
+      GateClosed: if one has not been run, says BLOCKED, or has a verdict that its rules or the waivers on record do not support.
     """
     for gate in graph.gates_before(node_id):
         try:
@@ -33,11 +38,28 @@ def check_before(node_id: str, graph: Graph, resolver: InputResolver, store: Sto
         except InputsUnresolved as error:
             raise GateClosed(f"{node_id} needs a PASS of {gate}, which has not been run: {error}") from error
         verdict = verdict_of(store, execution.id)
-        if verdict is None or verdict.decision is not Decision.PASS:
+        if verdict is None or not verdict.decision.opens:
             found = verdict.summary() if verdict else "no verdict"
             raise GateClosed(
                 f"{node_id} needs a PASS of {gate}; on record in {unit} (a task marked as success does not change it): {found}"
             )
+        if reasons := groundless(verdict, graph, resolver.interval, store):
+            told = f"{verdict.decision.value}, but: {'; '.join(reasons)}"
+            raise GateClosed(f"{node_id} needs a PASS of {gate}; on record in {unit} is {told}. Clear {gate}")
+
+
+def groundless(verdict: Verdict, graph: Graph, interval: Interval, store: Store) -> list[str]:
+    """Why the waivers that a verdict names do not hold; empty when they do, or it names none.
+
+    Args:
+      verdict: A gate's verdict.
+      graph: The pipeline's graph, with its policy on waivers.
+      interval: Interval of the run that relies on it.
+      store: Where the waivers are.
+    """
+    if not verdict.on_waivers():
+        return []
+    return waiving.unsupported(verdict, interval.start, waivers.read(store, graph.settings.name).waivers, graph.settings.waivers)
 
 
 def left_out_before(node_id: str, graph: Graph, resolver: InputResolver, store: Store, spec: RunSpec) -> frozenset[int]:
@@ -66,10 +88,31 @@ def verdict_of(store: Store, execution_id: int) -> Verdict | None:
     Raises:
       GateClosed: if the verdict's bytes are not those that were stamped, or its decision is not what its rules give.
     """
+    artifact = _verdict_artifact(store, execution_id)
+    return _read(artifact, execution_id) if artifact else None
+
+
+def latest_verdict(store: Store, graph: Graph, interval: Interval, gate: str) -> tuple[Verdict, int] | None:
+    """The verdict of a gate in the newest generation of an interval that has one, and the MLMD id of its artifact.
+
+    Raises:
+      GateClosed: if it cannot be trusted; see `verdict_of`.
+    """
+    pipeline = graph.settings.name
+    for generation in reversed(generations.all_of(store, pipeline, interval.span)):
+        execution = reads.successful_execution(store, pipeline, f"{pipeline}.{interval.span}.g{generation.number}", gate)
+        artifact = _verdict_artifact(store, execution.id) if execution else None
+        if execution and artifact:
+            return _read(artifact, execution.id), artifact.id
+    return None
+
+
+def _verdict_artifact(store: Store, execution_id: int) -> ArtifactRow | None:
     found = [a for group in reads.outputs(store, execution_id).values() for a in group if a.type == VERDICT_TYPE]
-    if not found:
-        return None
-    [artifact] = found
+    return found[0] if found else None
+
+
+def _read(artifact: ArtifactRow, execution_id: int) -> Verdict:
     try:
         check_bytes(artifact)
         verdict = verdict_file.read(pathlib.Path(artifact.uri), str(artifact.properties.get("gate")))

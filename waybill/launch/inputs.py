@@ -15,6 +15,7 @@ from waybill.launch.errors import InputsUnresolved
 from waybill.records import digest
 from waybill.records.errors import RecordError
 from waybill.records.graph import Graph
+from waybill.records.interval import Interval
 from waybill.records.run_spec import RunSpec
 from waybill.store import reads
 from waybill.store.connection import Store
@@ -40,6 +41,11 @@ class InputResolver:
         self._lineage = lineage
         self._span_unit = span_unit
         self._left_out = left_out
+
+    @property
+    def interval(self) -> Interval:
+        """The run's own interval."""
+        return self._lineage[0].interval
 
     def executions_of(self, node_id: str) -> list[tuple[str, ExecutionRow]]:
         """The successful executions of a node that the asking node builds on, with their units.

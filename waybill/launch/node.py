@@ -19,7 +19,8 @@ from waybill.records.graph import Graph, Node
 from waybill.records.node import WAITS_FOR, NodeRequest, NodeResult, Outcome
 from waybill.records.run_spec import RunSpec
 from waybill.records.settings import PROJECT, Settings
-from waybill.records.verdict import Decision
+from waybill.records.verdict import Verdict
+from waybill.records.waivable import why_never
 from waybill.store import generations, reads
 from waybill.store.connection import Store
 from waybill.store.errors import StoreError
@@ -174,7 +175,12 @@ class _Attempt:
         verdict = verdict_of(self._store, result.execution)
         if verdict is None:
             return dataclasses.replace(result, outcome=Outcome.UNRESOLVED, message=f"gate {self._node.id} finished without a verdict")
-        outcome = Outcome.BLOCKED if verdict.decision is Decision.BLOCKED else result.outcome
-        return dataclasses.replace(
-            result, outcome=outcome, message=verdict.summary(), extra={**result.extra, "verdict": verdict.decision.value}
-        )
+        outcome = result.outcome if verdict.decision.opens else Outcome.BLOCKED
+        message = verdict.summary() + self._way_out(verdict)
+        return dataclasses.replace(result, outcome=outcome, message=message, extra={**result.extra, "verdict": verdict.decision.value})
+
+    def _way_out(self, verdict: Verdict) -> str:
+        """How to ask for a waiver of the first rule that blocks and can be waived; nothing where there is none."""
+        rules = [r.name for r in verdict.rules if r.blocks and not why_never(r.name)]
+        asking = f"waybill waive request {self._spec.pipeline} --interval {self._spec.interval.label} --gate {self._node.id} --rule"
+        return f"\n  who knows why that is all right can ask for a waiver: {asking} {rules[0]} --why ... --until ..." if rules else ""

@@ -11,3 +11,7 @@ class Refusal(Exception):
 
 class VerdictFileError(Refusal):
     """`verdict.json` is missing or damaged; a verdict that cannot be read counts for nothing."""
+
+
+class WaiverRefused(Refusal):
+    """What is asked of a waiver cannot be; nothing is recorded."""

@@ -8,6 +8,7 @@ import pathlib
 from typing import Any, Literal
 
 from waybill.records.errors import RecordError
+from waybill.records.waivable import WaiverPolicy
 
 Scope = Literal["spec", "shared", "span", "run"]
 
@@ -88,6 +89,7 @@ class PipelineSettings:
       landing_patience_minutes: How long a run waits for its partition, from the later of the interval's end and the run's start.
       owner: Airflow owner.
       tags: Airflow tags.
+      waivers: How far waivers may go.
     """
 
     name: str
@@ -102,6 +104,7 @@ class PipelineSettings:
     landing_patience_minutes: int
     owner: str
     tags: tuple[str, ...]
+    waivers: WaiverPolicy = dataclasses.field(default_factory=WaiverPolicy)
     approval: Literal["never", "older", "always"] = "older"
 
     def __post_init__(self) -> None:
@@ -129,7 +132,7 @@ class Node:
       stage: Name of its stage.
       scope: As `Stage.scope`; `spec` for `run_spec`.
       upstream: Ids of the nodes that must be done before, sorted.
-      gate: Whether it writes a verdict that later nodes need to be PASS.
+      gate: Whether it writes a verdict that later nodes need to be PASS or WAIVED.
       says: What it does, in a line.
       trains: Whether it trains a model, in as many processes as a run's parameters ask for.
       releases: Whether it puts a model into the release store.
@@ -206,7 +209,8 @@ class Graph:
             raw = value["settings"]
             stages = tuple(Stage(**dict(s, nodes=tuple(s["nodes"]))) for s in raw["stages"])
             params = tuple(Param(**dict(p, choices=tuple(p["choices"]))) for p in raw["params"])
-            settings = PipelineSettings(**dict(raw, stages=stages, params=params, tags=tuple(raw["tags"])))
+            waivers = WaiverPolicy(**raw["waivers"])
+            settings = PipelineSettings(**dict(raw, stages=stages, params=params, tags=tuple(raw["tags"]), waivers=waivers))
             return cls(settings, tuple(Node(**dict(n, upstream=tuple(n["upstream"]))) for n in value["nodes"]))
         except (KeyError, TypeError, ValueError) as error:
             raise RecordError(f"graph.json is not of this version ({error}); write it again with `make graph`") from error

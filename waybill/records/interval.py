@@ -72,6 +72,6 @@ def parse_moment(text: str) -> dt.datetime:
     """
     try:
         moment = dt.datetime.fromisoformat(text.replace("Z", "+00:00"))
-    except (ValueError, AttributeError):
-        raise RecordError(f"got {text!r}, expected a date such as 2013-07-01 or a time such as 2013-07-01T06:00") from None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, AttributeError, OverflowError):
+        raise RecordError(f"got {str(text)[:40]!r}, expected a date such as 2013-07-01 or a time such as 2013-07-01T06:00") from None

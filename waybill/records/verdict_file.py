@@ -44,6 +44,7 @@ def read(folder: pathlib.Path, gate: str) -> Verdict:
         raise VerdictFileError(f"{str(path)!r} is damaged ({error}); expected the verdict of {gate}; run {gate} again") from error
     if verdict.gate != gate:
         raise VerdictFileError(f"{str(path)!r} is the verdict of {verdict.gate}, expected that of {gate}")
-    if verdict.decision is Decision.PASS and Verdict.judge(gate, verdict.rules).decision is not Decision.PASS:
-        raise VerdictFileError(f"{str(path)!r} says PASS, but its own rules say BLOCKED; run {gate} again")
+    judged = Verdict.judge(gate, verdict.rules).decision
+    if verdict.decision is not Decision.BLOCKED and verdict.decision is not judged:
+        raise VerdictFileError(f"{str(path)!r} says {verdict.decision.value}, but its own rules say {judged.value}; run {gate} again")
     return verdict
