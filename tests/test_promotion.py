@@ -14,6 +14,7 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from waybill.cli import main as command
 from waybill.records.node import Outcome
+from waybill.records.person import Person
 from waybill.serving import base_path, releases, state
 from waybill.serving.errors import DecisionRefused, NoSuchRelease, ReleaseRefused
 from waybill.serving.promotion import Desk
@@ -22,6 +23,7 @@ from waybill.store.errors import Overtaken
 
 Q1, Q2, Q3, Q4 = "2013-01-01", "2013-04-01", "2013-07-01", "2013-10-01"
 V1, V2, V3, V4 = 20130401000001, 20130701000001, 20131001000001, 20140101000001
+ADA, GRACE = Person("os:ada", "os:ada"), Person("os:grace", "os:grace")
 
 
 @pytest.fixture
@@ -104,13 +106,13 @@ def test_a_blocked_model_reaches_neither_the_release_store_nor_the_base_path(sma
 
 def test_after_a_rollback_the_next_scheduled_run_holds_and_after_an_unpin_the_one_after_promotes(small: Installation) -> None:
     run(small, Q1), run(small, Q2)
-    assert desk(small).rollback(V1, "os:ada", "it tips too much").outcome == "rolled_back"
+    assert desk(small).rollback(V1, ADA, "it tips too much").outcome == "rolled_back"
     assert follow(small) == (V1,)
     assert served(small) == [V1], "nothing above the stable version"
     held = run(small, Q3)
     assert held["outcome"] == "held" and "pinned at 20130401000001 by decision 3 of os:ada: it tips too much" in held["says"]
     assert served(small) == [V1]
-    desk(small).pin(False, "os:ada", "mended")
+    desk(small).pin(False, ADA, "mended")
     assert run(small, Q4)["outcome"] == "promoted"
     assert served(small) == [V1, V4]
     assert decisions(small) == ["promote", "promote", "rollback", "unpin", "promote"]
@@ -119,20 +121,20 @@ def test_after_a_rollback_the_next_scheduled_run_holds_and_after_an_unpin_the_on
 def test_rolling_back_to_what_was_never_served_is_refused_with_what_was(small: Installation) -> None:
     run(small, Q1), run(small, Q2), run(small, Q3, "backfill")
     with pytest.raises(DecisionRefused, match="before it were 20130401000001"):
-        desk(small).rollback(V3, "os:ada", "why not")
+        desk(small).rollback(V3, ADA, "why not")
     with pytest.raises(NoSuchRelease, match="the newest are 20131001000001, 20130701000001"):
-        desk(small).promote(20990101000001, "os:ada", "the future")
+        desk(small).promote(20990101000001, ADA, "the future")
 
 
 def test_an_older_interval_needs_two_persons_and_takes_the_newer_out(small: Installation) -> None:
     run(small, Q2), run(small, Q1, "backfill")
-    asked = desk(small).promote(V1, "os:ada", "Q2 was a strike")
+    asked = desk(small).promote(V1, ADA, "Q2 was a strike")
     assert asked.outcome == "asked" and served(small) == [V2]
-    assert desk(small).promote(V1, "os:ada", "Q2 was a strike").number == asked.number, "asked twice, it is asked once"
+    assert desk(small).promote(V1, ADA, "Q2 was a strike").number == asked.number, "asked twice, it is asked once"
     with pytest.raises(DecisionRefused, match="os:ada asked for release 20130401000001 and cannot agree to it as well"):
-        desk(small).approve(asked.number, "os:ada", "me again")
-    assert desk(small).approve(asked.number, "os:grace", "seen").outcome == "promoted"
-    assert desk(small).approve(asked.number, "os:grace", "seen").outcome == "unchanged"
+        desk(small).approve(asked.number, ADA, "me again")
+    assert desk(small).approve(asked.number, GRACE, "seen").outcome == "promoted"
+    assert desk(small).approve(asked.number, GRACE, "seen").outcome == "unchanged"
     assert follow(small) == (V1,)
     last = journal.entries(small.store, state.subject("small"))[-1].says
     assert (last["who"], last["approved_by"], last["stable"], last["version"]) == ("os:ada", "os:grace", V2, V1)
@@ -140,16 +142,16 @@ def test_an_older_interval_needs_two_persons_and_takes_the_newer_out(small: Inst
 
 def test_a_request_is_void_once_something_else_is_served(small: Installation) -> None:
     run(small, Q2), run(small, Q1, "backfill")
-    asked = desk(small).promote(V1, "os:ada", "Q2 was a strike")
+    asked = desk(small).promote(V1, ADA, "Q2 was a strike")
     run(small, Q3)
     with pytest.raises(DecisionRefused, match="20130701000001 was served; now it is 20131001000001"):
-        desk(small).approve(asked.number, "os:grace", "seen")
+        desk(small).approve(asked.number, GRACE, "seen")
 
 
 def test_a_newer_release_that_was_held_is_promoted_by_one_person_once(small: Installation) -> None:
     run(small, Q1), run(small, Q2, "backfill")
-    assert desk(small).promote(V2, "os:ada", "looks good").outcome == "promoted"
-    assert desk(small).promote(V2, "os:ada", "looks good").outcome == "unchanged"
+    assert desk(small).promote(V2, ADA, "looks good").outcome == "promoted"
+    assert desk(small).promote(V2, ADA, "looks good").outcome == "unchanged"
     assert decisions(small) == ["promote", "promote"]
     assert follow(small) == (V1, V2)
 
@@ -187,7 +189,7 @@ def test_what_is_not_what_was_judged_is_never_promoted(small: Installation, dama
         "no release": lambda: shutil.rmtree(release.path),
     }[damage]()
     with pytest.raises(ReleaseRefused, match=r"expected sha256|cannot be trusted"):
-        desk(small).promote(V2, "os:ada", "looks good")
+        desk(small).promote(V2, ADA, "looks good")
     assert served(small) == [V1]
 
 

@@ -20,6 +20,7 @@ from reference import Release, Run, World
 
 from waybill.cli import main as command
 from waybill.records.node import NodeResult, Outcome
+from waybill.records.person import Person
 from waybill.serving import base_path, releases, state
 from waybill.serving.errors import DecisionRefused
 from waybill.serving.promotion import Desk
@@ -27,6 +28,7 @@ from waybill.store import reads
 
 STARTS = ("2013-01-01", "2013-04-01", "2013-07-01", "2013-10-01", "2014-01-01")
 WINDOW = 2
+ADA, GRACE = Person("os:ada", "os:ada"), Person("os:grace", "os:grace")
 EXAMPLES = int(os.environ.get("WAYBILL_PROOF_EXAMPLES", "4"))
 
 quarters = st.integers(0, len(STARTS) - 1)
@@ -79,11 +81,11 @@ class History(RuleBasedStateMachine):
     @rule(data=st.data(), persons=st.integers(1, 2))
     def promote(self, data: st.DataObject, persons: int) -> None:
         release = data.draw(st.sampled_from(sorted(run.release for run in self.world.runs if run.outcome != "blocked")))
-        decided = self._desk().promote(_version(release), "os:ada", "a wish")
+        decided = self._desk().promote(_version(release), ADA, "a wish")
         if persons == 2 and decided.outcome == "asked":
             with pytest.raises(DecisionRefused):
-                self._desk().approve(decided.number, "os:ada", "my own wish")
-            decided = self._desk().approve(decided.number, "os:grace", "agreed")
+                self._desk().approve(decided.number, ADA, "my own wish")
+            decided = self._desk().approve(decided.number, GRACE, "agreed")
         assert decided.outcome == self.world.promote(release, persons)
 
     @precondition(lambda self: any(run.outcome != "blocked" for run in self.world.runs))
@@ -92,13 +94,13 @@ class History(RuleBasedStateMachine):
         release = data.draw(st.sampled_from(sorted(run.release for run in self.world.runs if run.outcome != "blocked")))
         expected = self.world.roll_back(release)
         try:
-            assert self._desk().rollback(_version(release), "os:ada", "in doubt").outcome == expected
+            assert self._desk().rollback(_version(release), ADA, "in doubt").outcome == expected
         except DecisionRefused:
             assert expected == "refused"
 
     @rule(pinned=st.booleans())
     def pin(self, pinned: bool) -> None:
-        self._desk().pin(pinned, "os:ada", "in doubt")
+        self._desk().pin(pinned, ADA, "in doubt")
         self.world.pinned = pinned
 
     @invariant()

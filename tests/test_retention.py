@@ -9,6 +9,7 @@ import released_pipeline
 from harness import Installation, install
 
 from waybill.cli import main as command
+from waybill.records.person import Person
 from waybill.serving import base_path, releases, state
 from waybill.serving.errors import ReleaseRefused
 from waybill.serving.promotion import Desk
@@ -16,6 +17,7 @@ from waybill.store import journal
 
 QUARTERS = ("2013-01-01", "2013-04-01", "2013-07-01", "2013-10-01", "2014-01-01")
 V1, V2, V3, V4, V5 = 20130401000001, 20130701000001, 20131001000001, 20140101000001, 20140401000001
+ADA, GRACE = Person("os:ada", "os:ada"), Person("os:grace", "os:grace")
 
 
 @pytest.fixture
@@ -55,7 +57,7 @@ def test_what_goes_is_gone_from_the_disk_and_stays_on_record(small: Installation
     assert (entry.says["version"], entry.says["digest"], entry.says["why"]) == (V4, gone.digest, "the disk is small")
     assert waybill("doctor", "small") == 0, "what was decided to go is missed by nobody"
     with pytest.raises(ReleaseRefused):
-        Desk(small.store, small.graph, small.settings).promote(V4, "os:ada", "back again")
+        Desk(small.store, small.graph, small.settings).promote(V4, ADA, "back again")
     assert waybill("prune", "small", "--keep", "1", "--apply", "--why", "again") == 0
     assert there(small) == [V1, V2, V3, V5]
 

@@ -116,7 +116,7 @@ def _served(settings: Settings) -> list[str]:
     """What is served after the backfill, then a rollback and back; returns what is not as it should be."""
     store = Store(settings.store_url)
     desk = Desk(store, load.graph_of(PIPELINE), settings)
-    me, promoted = person.me(), [_end_of(start).version(1) for start in QUARTERS]
+    me, promoted = person.on_behalf(""), [_end_of(start).version(1) for start in QUARTERS]
     problems = _is_served(settings, promoted[-1], "after the backfill of an older quarter")
     print("4. Somebody doubts the newest model: back to the one before, in one command; then it is put back.", flush=True)
     decisions: tuple[Callable[[], Decided], ...] = (

@@ -10,8 +10,8 @@ from typing import Any
 
 from waybill.cli import load, person
 from waybill.records import settings as places
+from waybill.records.person import one_line
 from waybill.records.settings import Settings
-from waybill.records.words import reason
 from waybill.serving import base_path, releases, state
 from waybill.serving.promotion import Decided, Desk
 from waybill.serving.releases import Release
@@ -27,13 +27,13 @@ def decide(args: argparse.Namespace) -> int:
     store = Store(settings.store_url)
     graph = load.graph_of(args.pipeline)
     desk = Desk(store, graph, settings)
-    who, why = args.who or person.me(), reason(args.why)
+    by, why = person.on_behalf(args.who), one_line("the reason", args.why)
     choices: dict[str, Callable[[], Decided]] = {
-        "promote": lambda: desk.promote(args.version, who, why),
-        "approve": lambda: desk.approve(args.number, who, why),
-        "rollback": lambda: desk.rollback(args.version, who, why),
-        "pin": lambda: desk.pin(True, who, why),
-        "unpin": lambda: desk.pin(False, who, why),
+        "promote": lambda: desk.promote(args.version, by, why),
+        "approve": lambda: desk.approve(args.number, by, why),
+        "rollback": lambda: desk.rollback(args.version, by, why),
+        "pin": lambda: desk.pin(True, by, why),
+        "unpin": lambda: desk.pin(False, by, why),
     }
     decided = choices[args.verb]()
     print(decided.says)

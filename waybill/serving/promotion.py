@@ -8,8 +8,10 @@ were made plays no part.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 from waybill.records.graph import Graph
+from waybill.records.person import Person, same_person
 from waybill.records.run_spec import RunSpec
 from waybill.records.settings import Settings
 from waybill.serving import holds, releases, state
@@ -77,7 +79,7 @@ class Desk:
             except Overtaken:
                 continue  # what was decided meanwhile may hold it
 
-    def promote(self, version: int, who: str, why: str) -> Decided:
+    def promote(self, version: int, by: Person, why: str) -> Decided:
         """Promotes a release because a person says so, or records that they ask for it.
 
         Raises:
@@ -91,15 +93,15 @@ class Desk:
             return Decided("unchanged", f"release {version} is served already", version, version)
         releases.check(release, self._graph, self._settings, self._store)
         if not self._needs_agreement(release, now):
-            return self._promote(release, now, {"who": who, "why": why})
+            return self._promote(release, now, by.says(why))
         for entry in reversed(entries):
             if entry.kind == state.REQUEST and entry.says["version"] == version and entry.says["stable"] == now.stable:
                 return Decided("asked", self._asked(entry), now.stable, now.stable, entry.number)
-        says: dict[str, str | int] = {"version": version, "stable": now.stable, "who": who, "why": why}
+        says: dict[str, str | int] = {"version": version, "stable": now.stable, **by.says(why)}
         entry = self._append(now, state.REQUEST, says, release)
         return Decided("asked", self._asked(entry), now.stable, now.stable, entry.number)
 
-    def approve(self, number: int, who: str, why: str) -> Decided:
+    def approve(self, number: int, by: Person, why: str) -> Decided:
         """Promotes what another person asked for.
 
         Raises:
@@ -114,8 +116,8 @@ class Desk:
         version = int(asked.says["version"])
         if now.stable == version:
             return Decided("unchanged", f"release {version} is served already", version, version)
-        if asked.says["who"] == who:
-            raise DecisionRefused(f"{who} asked for release {version} and cannot agree to it as well; somebody else has to")
+        if same_person(str(asked.says["who"]), by.who):
+            raise DecisionRefused(f"{by.who} asked for release {version} and cannot agree to it as well; somebody else has to")
         if asked.says["stable"] != now.stable:
             then = asked.says["stable"] or "nothing"
             raise DecisionRefused(
@@ -124,10 +126,11 @@ class Desk:
             )
         release = releases.find(self._store, self.model, version)
         releases.check(release, self._graph, self._settings, self._store)
-        agreed: dict[str, str | int] = {"approved_by": who, "approved_why": why, "request": number}
-        return self._promote(release, now, {"who": asked.says["who"], "why": asked.says["why"], **agreed})
+        asking = {name: asked.says[name] for name in ("who", "account", "why")}
+        agreed: dict[str, str | int] = {"approved_by": by.who, "approved_account": by.account, "approved_why": why, "request": number}
+        return self._promote(release, now, {**asking, **agreed})
 
-    def rollback(self, version: int, who: str, why: str) -> Decided:
+    def rollback(self, version: int, by: Person, why: str) -> Decided:
         """Goes back to a version that was served before, and pins it.
 
         Raises:
@@ -145,11 +148,11 @@ class Desk:
             )
         release = releases.find(self._store, self.model, version)
         releases.check(release, self._graph, self._settings, self._store)
-        entry = self._append(now, state.ROLLBACK, {"version": version, "stable": now.stable, "who": who, "why": why}, release)
+        entry = self._append(now, state.ROLLBACK, {"version": version, "stable": now.stable, **by.says(why)}, release)
         says = f"rolled back from {now.stable} to {version}, and pinned: `waybill unpin {self.model}` lets the schedule promote again"
         return Decided("rolled_back", says, now.stable, version, entry.number)
 
-    def pin(self, pinned: bool, who: str, why: str) -> Decided:
+    def pin(self, pinned: bool, by: Person, why: str) -> Decided:
         """Keeps a schedule's runs from promoting by themselves, or lets them again.
 
         Raises:
@@ -159,7 +162,7 @@ class Desk:
         word = "pinned" if pinned else "unpinned"
         if now.pinned == pinned:
             return Decided("unchanged", f"{self.model} is {word} already", now.stable, now.stable)
-        entry = self._append(now, state.PIN if pinned else state.UNPIN, {"who": who, "why": why}, None)
+        entry = self._append(now, state.PIN if pinned else state.UNPIN, by.says(why), None)
         effect = "scheduled runs are held from now on" if pinned else "the next scheduled run promotes again"
         return Decided(word, f"{self.model} is {word} at {now.stable or 'nothing'}; {effect}", now.stable, now.stable, entry.number)
 
@@ -171,7 +174,7 @@ class Desk:
         about = [release.artifact] if release else []
         return journal.append(self._store, state.subject(self.model), now.number, kind, says, about)
 
-    def _promote(self, release: Release, now: ServingState, by: dict[str, str | int]) -> Decided:
+    def _promote(self, release: Release, now: ServingState, by: Mapping[str, str | int]) -> Decided:
         says = {"version": release.version, "stable": now.stable, "digest": release.digest, "run": release.run, **by}
         entry = self._append(now, state.PROMOTE, says, release)
         instead = f" instead of {now.stable}" if now.stable else ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import secrets
 
+from waybill.records.person import Person
 from waybill.records.settings import Settings
 from waybill.serving import releases, state
 from waybill.serving.errors import DecisionRefused
@@ -50,7 +51,7 @@ def judge(store: Store, model: str, newest: int) -> list[Judged]:
     ]
 
 
-def prune(store: Store, settings: Settings, model: str, newest: int, who: str, why: str) -> list[Release]:
+def prune(store: Store, settings: Settings, model: str, newest: int, by: Person, why: str) -> list[Release]:
     """Removes what may go, each with a decision on record first; returns what was removed.
 
     Raises:
@@ -63,7 +64,7 @@ def prune(store: Store, settings: Settings, model: str, newest: int, who: str, w
         now, release = state.read(store, model), judged.release
         if release.version in (now.stable, now.previous) or release.version in now.kept:
             continue  # decided since we looked
-        says: dict[str, str | int] = {"version": release.version, "digest": release.digest, "run": release.run, "who": who, "why": why}
+        says: dict[str, str | int] = {"version": release.version, "digest": release.digest, "run": release.run, **by.says(why)}
         journal.append(store, state.subject(model), now.number, state.PRUNE, says, [release.artifact])
         sweep(store, settings, model)
         removed.append(release)
@@ -86,7 +87,7 @@ def sweep(store: Store, settings: Settings, model: str) -> None:
             remove(left)
 
 
-def keep(store: Store, model: str, version: int, kept: bool, who: str, why: str) -> bool:
+def keep(store: Store, model: str, version: int, kept: bool, by: Person, why: str) -> bool:
     """Keeps a release from retention, or lets it go again; False when it was so already.
 
     Raises:
@@ -100,6 +101,6 @@ def keep(store: Store, model: str, version: int, kept: bool, who: str, why: str)
         raise DecisionRefused(f"release {version} of {model} was removed; its record stays, its bytes are gone")
     if (version in now.kept) == kept:
         return False
-    says: dict[str, str | int] = {"version": version, "who": who, "why": why}
+    says: dict[str, str | int] = {"version": version, **by.says(why)}
     journal.append(store, state.subject(model), now.number, state.KEEP if kept else state.LET_GO, says, [release.artifact])
     return True
