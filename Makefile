@@ -13,13 +13,16 @@ endif
 NO_PYTHON = none of $(CANDIDATES) is a Python 3.10 to 3.13 that runs; install one or name it: make PYTHON=/path/to/python3.11 $@
 SETUP = $(if $(PYTHON),,$(error $(NO_PYTHON)))@"$(PYTHON)" -m tools.bootstrap
 
+# How many histories `make prove` lives through.
+HISTORIES := 200
+
 # `make lock UPGRADE=--upgrade` moves every version; without it only what the .in files ask for.
 UPGRADE :=
 COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" .venv-tools/bin/uv pip compile --quiet --no-config --universal --python-version 3.10 \
 	--generate-hashes --no-annotate $(UPGRADE)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint graph up down bench bench-peer board clean lock
+.PHONY: help demo test prove lint graph up down bench bench-peer board clean lock
 .NOTPARALLEL:
 
 help:
@@ -44,6 +47,10 @@ test: ## runs all tests, those of TFX's Python and, beside them, those of Airflo
 	show $$airflow .venv-airflow 'all of them' airflow; \
 	if [ -n "$$failed" ]; then echo "test: FAILED in$$failed" >&2; exit 1; fi; \
 	echo 'test: all passed, in both environments'
+
+prove: ## lives through random histories of runs and decisions, and compares each with the rules (some minutes)
+	$(SETUP) tools tfx
+	@PROOF_EXAMPLES=$(HISTORIES) .venv/bin/python -m pytest -q tests/test_proof.py
 
 lint: ## checks style, types, the direction of imports, and that the graphs are fresh
 	$(SETUP) tools tfx

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
+import subprocess
 from collections.abc import Iterator
 from typing import Any
 
@@ -30,7 +32,7 @@ from waybill.launch.landing import deliver
 from waybill.launch.window import interval_from
 from waybill.records import settings
 from waybill.records.interval import parse_moment
-for start in ("2013-01-01", "2013-04-01", "2013-07-01", "2013-10-01"):
+for start in ("2013-01-01", "2013-04-01", "2013-07-01", "2013-10-01", "2015-07-01", "2015-10-01", "2016-01-01", "2016-04-01"):
     data = taxi_data.partition(start)
     deliver(settings.load().landing, "taxi", interval_from(SETTINGS, parse_moment(start)), {"data.csv": data}, data.count(b"\\n") - 1)
 """
@@ -164,3 +166,36 @@ def test_every_release_is_kept_and_the_command_line_says_which_is_served(year: Y
     told = {line.split()[0]: line for line in lines if line[:2] == "20"}
     assert "stable, superseded" in told[V2]
     assert "it comes from a manual run" in told[V4]
+
+
+def test_a_quarter_of_a_fifth_of_the_rows_is_let_pass_by_two_users_and_the_next_one_is_not(year: Year) -> None:
+    home = {"WAYBILL_HOME": str(year.service.settings.home)}
+    thin = {"window": 3, "train_steps": 300}
+    runs = [year.client.trigger("taxi", {"interval_start": start, **thin})["dag_run_id"] for start in ("2016-01-01", "2016-04-01")]
+    wait(lambda: all(year.ended(run) for run in runs), "both thin quarters to end")
+    assert {run: gate(year, run)[0] for run in runs} == dict.fromkeys(runs, "failed")
+    assert "volume.rows on span 201601010000" in gate(year, runs[0])[1]
+    asking = (
+        "--gate=data_gate",
+        "--rule=volume.rows",
+        "--why=one company stopped reporting",
+        f"--until={dt.datetime.now(dt.timezone.utc).date() + dt.timedelta(days=30)}",
+    )
+    verb = ("-m", "waybill.cli.main", "waive")
+    in_tfx(home, *verb, "request", "taxi", "--interval=2016-01-01", *asking, "--as=airflow:alice")
+    with pytest.raises(subprocess.CalledProcessError):
+        in_tfx(home, *verb, "approve", "taxi", "1", "--as=airflow:alice")
+    in_tfx(home, *verb, "approve", "taxi", "1", "--as=airflow:bob")
+    for run in runs:
+        year.client.clear("taxi", run, ["data_gate"])
+    wait(lambda: gate(year, runs[0])[0] == "success" and gate(year, runs[1])[0] == "failed", "the gates to judge again")
+    told = gate(year, runs[0])[1]
+    assert "data_gate: WAIVED" in told and "airflow:alice" in told and "airflow:bob" in told
+    assert "BLOCKED" in gate(year, runs[1])[1], "a waiver is for one interval"
+    wait(lambda: all(year.ended(run) for run in runs), "both thin quarters to end again")
+
+
+def gate(year: Year, run: str) -> tuple[str, str]:
+    """State and last log of a run's data gate."""
+    task = next(task for task in year.client.tasks("taxi", run) if task["task_id"] == "data_gate")
+    return str(task["state"]), year.client.log("taxi", run, "data_gate", max(1, task["try_number"]))

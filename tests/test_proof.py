@@ -1,6 +1,6 @@
 """Random histories of what people and schedulers do, on the real store, launcher and promotion, compared with the rules in plain Python.
 
-`WAYBILL_PROOF_EXAMPLES` says how many histories; the test suite takes few, `docs/proof.md` tells of many.
+`PROOF_EXAMPLES` says how many histories; the test suite takes few, `docs/proof.md` tells of many.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from waybill.store import reads
 STARTS = ("2013-01-01", "2013-04-01", "2013-07-01", "2013-10-01", "2014-01-01")
 WINDOW = 2
 ADA, GRACE = Person("os:ada", "os:ada"), Person("os:grace", "os:grace")
-EXAMPLES = int(os.environ.get("WAYBILL_PROOF_EXAMPLES", "4"))
+EXAMPLES = int(os.environ.get("PROOF_EXAMPLES", "4"))
 
 quarters = st.integers(0, len(STARTS) - 1)
 kinds = st.sampled_from(["scheduled", "scheduled", "backfill", "manual"])
@@ -181,7 +181,7 @@ def test_every_history_ends_as_the_rules_say(monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setattr("waybill.cli.load.graph_of", lambda _: History.installation.graph)
         case = History.TestCase
         case.settings = settings(
-            max_examples=EXAMPLES, stateful_step_count=8, deadline=None, derandomize="WAYBILL_PROOF_EXAMPLES" not in os.environ,
+            max_examples=EXAMPLES, stateful_step_count=8, deadline=None, derandomize="PROOF_EXAMPLES" not in os.environ,
             suppress_health_check=list(HealthCheck), database=None,
         )  # fmt: skip
         case("runTest").runTest()

@@ -71,6 +71,7 @@ def _waybill(settings: Settings) -> dict[str, str]:
         "WAYBILL_NODE_MEMORY": str(settings.node_memory),
         "WAYBILL_NODE_THREADS": str(settings.node_threads),
         "WAYBILL_RETRY_SECONDS": str(settings.retry_seconds),
+        "WAYBILL_NOTIFY": ",".join(sorted(settings.notify)),
     }
 
 

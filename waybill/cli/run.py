@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import getpass
 import logging
 import os
 import pathlib
@@ -16,7 +15,7 @@ import time
 import uuid
 from collections.abc import Iterator
 
-from waybill.cli import load, nodes
+from waybill.cli import load, nodes, person
 from waybill.launch.backends import ForkBackend
 from waybill.launch.lease import lease
 from waybill.launch.node import run_node
@@ -47,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     ticket = args.ticket or f"command_line/{uuid.uuid4().hex}"
     graph = load.graph_of(args.pipeline)
     asked = argparse.Namespace(
-        pipeline=args.pipeline, start=args.interval, end="", kind="command_line", who=getpass.getuser(), run=f"waybill run/{ticket}",
+        pipeline=args.pipeline, start=args.interval, end="", kind="command_line", who=person.me(), run=f"waybill run/{ticket}",
         ticket=ticket, reason=args.reason, asked_at="", params=args.params,
     )  # fmt: skip
     spec = nodes.frozen(asked, settings, nodes.say)

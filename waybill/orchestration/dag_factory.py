@@ -10,6 +10,7 @@ from airflow.sdk import DAG, BaseOperator, CronDataIntervalTimetable, TaskGroup,
 
 from waybill.orchestration.form import form
 from waybill.orchestration.journey import journey
+from waybill.orchestration.notice import Notice
 from waybill.orchestration.operator import BaselineOperator, NodeOperator, PromoterOperator, RunSpecOperator
 from waybill.records import settings as settings_lib
 from waybill.records.graph import Graph, Node, PipelineSettings, Stage
@@ -38,7 +39,12 @@ def build_dag(graph_path: pathlib.Path) -> DAG:
     graph = Graph.load(graph_path)
     settings = graph.settings
     installation = settings_lib.load()
-    defaults = {**DEFAULTS, "owner": settings.owner, "retry_delay": dt.timedelta(seconds=installation.retry_seconds)}
+    defaults = {
+        **DEFAULTS,
+        "on_failure_callback": [Notice()],
+        "owner": settings.owner,
+        "retry_delay": dt.timedelta(seconds=installation.retry_seconds),
+    }
     with DAG(
         dag_id=settings.name,
         description=settings.description,

@@ -12,6 +12,7 @@ from airflow.sdk import Asset, AssetAlias, BaseOperator
 from airflow.sdk.exceptions import AirflowRescheduleException, AirflowRuntimeError
 
 from waybill.orchestration import asking
+from waybill.orchestration.notice import HELD, Notice
 from waybill.orchestration.outcome import NodeFailed, NodeStopped, RetryWhatMayChange, conclude
 from waybill.orchestration.process import ColdCommand, Command, NodeProcess, child_environment, pasteable
 from waybill.orchestration.warm import NoHost, WarmCommand
@@ -159,6 +160,8 @@ class PromoterOperator(NodeOperator):
         if promotion.get("outcome") == "promoted":
             served = Asset(name=self.asset, uri=f"waybill://{self.asset}")
             context["outlet_events"][AssetAlias(self.asset)].add(served, extra={"version": promotion["version"]})
+        elif promotion.get("outcome") == HELD:
+            Notice(HELD, str(promotion.get("says", "")))(context)
         return {**told, "promotion": promotion.get("outcome", "")}
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from airflow.sdk import RetryDecision, RetryPolicy
 
-from waybill.records.node import EXECUTOR_SECONDS, NodeResult
+from waybill.records.node import EXECUTOR_SECONDS, NodeResult, Outcome
 
 
 class NodeEnded(SystemExit):
@@ -14,7 +14,14 @@ class NodeEnded(SystemExit):
 
     Airflow logs other exceptions with the frames of its own task runner, thirty lines below the verdict that a person came to read. This
     one it takes for what it is, an end with a reason, in one line.
+
+    Attributes:
+      outcome: How the node ended; None where there was no node to end.
     """
+
+    def __init__(self, why: str, outcome: Outcome | None = None) -> None:
+        super().__init__(why)
+        self.outcome = outcome
 
 
 class NodeStopped(NodeEnded):
@@ -55,5 +62,5 @@ def conclude(result: NodeResult, log: Any) -> dict[str, Any]:
             log.info("%s: artifact %d, %s, at %s", key, reference.id, reference.digest, reference.uri)
     if not result.successful:
         headline = f"{result.node}: {result.outcome.value}: {result.message.splitlines()[0] if result.message else 'no reason given'}"
-        raise NodeFailed(headline) if result.retried else NodeStopped(headline)
+        raise NodeFailed(headline, result.outcome) if result.retried else NodeStopped(headline, result.outcome)
     return {"outcome": result.outcome.value, "message": result.message, "run": result.run, "execution": result.execution}

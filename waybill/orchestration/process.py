@@ -19,7 +19,16 @@ from waybill.records.node import NodeResult, Outcome
 MAX_LOG_LINE = 2000  # characters; a page of one line is of no use to anybody
 _MAX_LINE = 1 << 23  # bytes; a result names every output of its node, and may be long
 _PASSWORD = re.compile(r"://[^/@\s]*:[^@\s]*@|password=")  # of a URL such as postgresql://user:password@host/db
-_FOREIGN = ("AIRFLOW", "_AIRFLOW", "PYTHON", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "LD_PRELOAD", "SPT_")
+_FOREIGN = (
+    "AIRFLOW",
+    "_AIRFLOW",
+    "PYTHON",
+    "VIRTUAL_ENV",
+    "LD_LIBRARY_PATH",
+    "LD_PRELOAD",
+    "SPT_",
+    "WAYBILL_NOTIFIER",
+)  # the last may hold an address with a secret in it
 
 
 @dataclasses.dataclass(frozen=True)

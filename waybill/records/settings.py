@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import pathlib
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from waybill.records.errors import RecordError
 
+EVENTS = ("blocked", "late", "held", "failed")
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
 
 
@@ -38,6 +41,19 @@ class Kubernetes:
 
 
 @dataclasses.dataclass(frozen=True)
+class Notifier:
+    """One of Airflow's notifiers.
+
+    Attributes:
+      path: Its class, such as `airflow.providers.slack.notifications.slack.SlackNotifier`.
+      arguments: What it is made with; in texts `<text>`, `<event>`, `<dag>`, `<run>`, `<task>`, `<says>` and `<url>` are filled in.
+    """
+
+    path: str
+    arguments: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
 class Settings:
     """Where an installation keeps its things.
 
@@ -61,6 +77,9 @@ class Settings:
       training_peers: `host:port` of all of them, this one included (`WAYBILL_TRAINING_PEERS`, with commas between).
       training_index: Which of them this is (`JOB_COMPLETION_INDEX`, which Kubernetes sets, default 0).
       kubernetes: Where a training runs as a Job; None for this machine.
+      notify: Of which events people are told: `blocked`, `late`, `held`, `failed` (`WAYBILL_NOTIFY`, with commas between, default all).
+      notifier: Through which of Airflow's notifiers they are told, beside the log (`WAYBILL_NOTIFIER`, a JSON object with `class` and its
+        arguments, default none).
       retry_seconds: How long Airflow waits before it tries a failed node again; thrice as long before the next time
         (`WAYBILL_RETRY_SECONDS`, default 20).
     """
@@ -80,6 +99,8 @@ class Settings:
     training_peers: tuple[str, ...]
     training_index: int
     kubernetes: Kubernetes | None
+    notify: frozenset[str]
+    notifier: Notifier | None
     retry_seconds: int
 
     @property
@@ -137,8 +158,31 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         training_peers=tuple(peer for peer in (env.get("WAYBILL_TRAINING_PEERS") or "").split(",") if peer),
         training_index=_number("JOB_COMPLETION_INDEX", env.get("JOB_COMPLETION_INDEX") or "0"),
         kubernetes=_kubernetes(env),
+        notify=_events(env.get("WAYBILL_NOTIFY", ",".join(EVENTS))),
+        notifier=_notifier(env.get("WAYBILL_NOTIFIER") or ""),
         retry_seconds=_number("WAYBILL_RETRY_SECONDS", env.get("WAYBILL_RETRY_SECONDS") or "20"),
     )
+
+
+def _events(text: str) -> frozenset[str]:
+    found = frozenset(word.strip() for word in text.split(",") if word.strip())
+    if stray := sorted(found - set(EVENTS)):
+        raise RecordError(f"WAYBILL_NOTIFY names {', '.join(stray)}; expected some of {', '.join(EVENTS)}, with commas between")
+    return found
+
+
+def _notifier(text: str) -> Notifier | None:
+    if not text:
+        return None
+    try:
+        value = json.loads(text)
+        path = value.pop("class")
+    except (ValueError, AttributeError, KeyError, TypeError):
+        path = ""
+    if not re.fullmatch(r"[A-Za-z_][\w.]*\.[A-Za-z_]\w*", str(path)):
+        # The text itself is not shown: it may hold an address with a secret in it.
+        raise RecordError('WAYBILL_NOTIFIER is no notifier; expected a JSON object such as {"class": "package.Notifier", "text": "<text>"}')
+    return Notifier(path, value)
 
 
 def _kubernetes(env: Mapping[str, str]) -> Kubernetes | None:

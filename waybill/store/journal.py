@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from waybill.store import tables as t
 from waybill.store.connection import Store
-from waybill.store.errors import NotInitialised, Overtaken
+from waybill.store.errors import NotInitialised, Overtaken, StoreError
 
 DECISION_TYPE = "waybill.Decision"
 _SUBJECT, _NUMBER, _KIND = "subject", "number", "kind"
@@ -65,9 +65,12 @@ def append(store: Store, subject: str, after: int, kind: str, says: Mapping[str,
       artifacts: MLMD ids of what it is about.
 
     Raises:
+      StoreError: if `says` uses a word that the journal needs itself.
       Overtaken: if there is a later entry by now; nothing is written then.
       NotInitialised: if the store does not know decisions yet.
     """
+    if taken := sorted({_SUBJECT, _NUMBER, _KIND} & set(says)):
+        raise StoreError(f"an entry of {subject} says {', '.join(taken)}, which the journal says itself; name it otherwise")
     try:
         with store.writing() as connection:
             found = _entries(connection, subject)
