@@ -23,6 +23,8 @@ from waybill.serving.errors import ServingError
 from waybill.serving.watch import Ended, Limits
 from waybill.training import network
 
+_TO_IMPORT = 300.0  # seconds that a fresh interpreter may take to import TensorFlow, on a busy machine
+
 
 @dataclasses.dataclass(frozen=True)
 class Request:
@@ -87,9 +89,13 @@ def elsewhere(request: Request) -> Ended:
       ServingError: if that ends without a word.
     """
     command = [sys.executable, "-m", __name__]
-    done = subprocess.run(
-        command, input=request.to_json(), stdout=subprocess.PIPE, text=True, cwd=PROJECT, preexec_fn=die_with_parent, check=False
-    )
+    try:
+        done = subprocess.run(
+            command, input=request.to_json(), stdout=subprocess.PIPE, text=True, cwd=PROJECT, preexec_fn=die_with_parent, check=False,
+            timeout=request.limits.seconds + _TO_IMPORT,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise ServingError(f"the process that should try {str(request.model)!r} did not come to it in time: {error}") from error
     if done.returncode:
         raise ServingError(f"the process that should try {str(request.model)!r} ended with status {done.returncode}; its words are above")
     return Ended(**json.loads(done.stdout))

@@ -78,7 +78,7 @@ def test_nobody_is_told_of_what_they_did_not_ask_for(monkeypatch: pytest.MonkeyP
 
 
 def test_what_data_say_is_no_template() -> None:
-    hostile = "company {{ 7 * 7 }} {% raw %} {# note"
+    hostile = "company {{ 7 * 7 }} {{{ 7 * 7 }}} {{{{ 7 * 7 }}}} {% raw %} {# note"
     tell(NodeStopped(hostile, Outcome.BLOCKED))
     assert "49" not in SENT[0]
     assert inert(hostile) in SENT[0]

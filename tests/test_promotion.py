@@ -6,6 +6,7 @@ import json
 import pathlib
 import shutil
 
+import postgres
 import pytest
 import released_pipeline
 from google.protobuf import text_format
@@ -15,7 +16,7 @@ from tensorflow_serving.config import model_server_config_pb2
 from waybill.cli import main as command
 from waybill.records.node import Outcome
 from waybill.records.person import Person
-from waybill.serving import base_path, releases, state
+from waybill.serving import base_path, releases, retention, state
 from waybill.serving.errors import DecisionRefused, NoSuchRelease, ReleaseRefused
 from waybill.serving.promotion import Desk
 from waybill.store import journal
@@ -144,7 +145,7 @@ def test_a_request_is_void_once_something_else_is_served(small: Installation) ->
     run(small, Q2), run(small, Q1, "backfill")
     asked = desk(small).promote(V1, ADA, "Q2 was a strike")
     run(small, Q3)
-    with pytest.raises(DecisionRefused, match="20130701000001 was served; now it is 20131001000001"):
+    with pytest.raises(DecisionRefused, match="20130701000001 was served; since then something else was, now it is 20131001000001"):
         desk(small).approve(asked.number, GRACE, "seen")
 
 
@@ -245,3 +246,64 @@ def test_the_command_line_says_what_is_served_and_when_the_base_path_is_not_what
     assert waybill("pin", "small", "--why", " ")[0] == 2
     assert waybill("unpin", "small", "--why", "two\nlines")[0] == 2
     assert decisions(small) == ["promote", "promote", "rollback"]
+
+
+def test_a_request_is_used_up_by_its_promotion(small: Installation) -> None:
+    run(small, Q2), run(small, Q1, "backfill")
+    asked = desk(small).promote(V1, ADA, "Q2 was a strike")
+    desk(small).approve(asked.number, GRACE, "seen")
+    desk(small).rollback(V2, GRACE, "it was none")
+    with pytest.raises(DecisionRefused, match="since then something else was"):
+        desk(small).approve(asked.number, GRACE, "seen before")
+    assert state.read(small.store, "small").stable == V2
+
+
+def test_whoever_asks_through_an_orchestrator_cannot_agree_at_the_keyboard(small: Installation) -> None:
+    run(small, Q2), run(small, Q1, "backfill")
+    asked = desk(small).promote(V1, Person("airflow:ada", "os:airflow"), "Q2 was a strike")
+    for same in (ADA, Person("airflow:ada", "os:airflow"), Person("airflow:grace", "os:ada")):
+        with pytest.raises(DecisionRefused, match="cannot agree to it as well"):
+            desk(small).approve(asked.number, same, "me again")
+    assert desk(small).approve(asked.number, Person("airflow:grace", "os:airflow"), "seen").outcome == "promoted"
+
+
+def test_clearing_promoter_alone_does_not_promote_what_was_held(small: Installation) -> None:
+    run(small, Q1)
+    desk(small).pin(True, ADA, "in doubt")
+    spec = small.freeze(Q2, "two", kind="scheduled")
+    assert small.run_in_one(spec)[-1].extra["promotion"]["outcome"] == "held"
+    desk(small).pin(False, ADA, "no more")
+    again = small.node(spec, "promoter", ticket="cleared")
+    assert again.extra["promotion"]["outcome"] == "held" and "only promoter was asked for again" in again.message
+    assert served(small) == [V1]
+
+
+def test_a_rollback_works_though_the_version_before_it_was_removed(small: Installation) -> None:
+    for start in (Q1, Q2, Q3, Q4):
+        run(small, start)
+    assert [r.version for r in retention.prune(small.store, small.settings, "small", 1, ADA, "the disk is small")] == [V2, V1]
+    desk(small).rollback(V3, ADA, "in doubt")
+    assert follow(small) == (V3,)
+    assert served(small) == [V3]
+
+
+def test_a_damaged_version_before_does_not_keep_the_new_one_from_being_served(small: Installation) -> None:
+    run(small, Q1), run(small, Q2)
+    for base in (small.settings.releases, small.settings.serving):
+        for path in [base / "small", *(base / "small" / str(V2)).rglob("*"), base / "small" / str(V2)]:
+            path.chmod(0o755)
+    (small.settings.releases / "small" / str(V2) / "saved_model.pb").write_text("evil")
+    spec = small.freeze(Q3, "three", kind="scheduled")
+    assert small.run_in_one(spec)[-1].outcome is Outcome.REFUSED, "what was before is not what was released"
+    assert served(small)[-1] == V3, "but the new one is served"
+
+
+def test_decisions_on_versions_are_kept_by_postgresql_too(tmp_path: pathlib.Path) -> None:
+    with postgres.server() as url:
+        made = install(tmp_path, released_pipeline.SETTINGS, released_pipeline.create_pipeline, {}, url)
+        for start in (Q1, Q2):
+            made.land(start)
+            assert run(made, start)["outcome"] == "promoted"
+        assert desk(made).rollback(V1, ADA, "in doubt").outcome == "rolled_back"
+        assert follow(made) == (V1,)
+        assert [entry.says["version"] for entry in journal.entries(made.store, state.subject("small"))] == [V1, V2, V1]

@@ -178,7 +178,7 @@ def test_publisher_waits_for_a_living_one_and_leaves_its_staging_alone(model, ba
     go = FORK.Event()  # the child must not inherit the lock with its parent's open files
     child = FORK.Process(target=_publish_when_told, args=(go, model, base), daemon=True)
     child.start()
-    with module._locked(base):
+    with module.locked(base):
         (base / ".staging-1-living").mkdir()
         go.set()
         child.join(0.5)
@@ -244,7 +244,7 @@ def test_safe_rename_does_not_replace_an_empty_folder(tmp_path):
 
 def test_everything_is_forced_to_disk_before_it_is_visible(model, base, monkeypatch):
     events = []
-    monkeypatch.setattr(module, "_fsync", lambda path: events.append(("fsync", path)))
+    monkeypatch.setattr(module, "fsync", lambda path: events.append(("fsync", path)))
     monkeypatch.setattr(module, "rename_new", lambda source, target: (events.append(("rename", source)), rename.rename_new(source, target)))
     publish(model, base, VERSION, None)
     moved = next(i for i, (what, _) in enumerate(events) if what == "rename")

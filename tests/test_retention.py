@@ -11,7 +11,7 @@ from harness import Installation, install
 from waybill.cli import main as command
 from waybill.records.person import Person
 from waybill.serving import base_path, releases, state
-from waybill.serving.errors import ReleaseRefused
+from waybill.serving.errors import DecisionRefused
 from waybill.serving.promotion import Desk
 from waybill.store import journal
 
@@ -56,7 +56,7 @@ def test_what_goes_is_gone_from_the_disk_and_stays_on_record(small: Installation
     [entry] = [e for e in journal.entries(small.store, state.subject("small")) if e.kind == state.PRUNE]
     assert (entry.says["version"], entry.says["digest"], entry.says["why"]) == (V4, gone.digest, "the disk is small")
     assert waybill("doctor", "small") == 0, "what was decided to go is missed by nobody"
-    with pytest.raises(ReleaseRefused):
+    with pytest.raises(DecisionRefused, match="its bytes are gone"):
         Desk(small.store, small.graph, small.settings).promote(V4, ADA, "back again")
     assert waybill("prune", "small", "--keep", "1", "--apply", "--why", "again") == 0
     assert there(small) == [V1, V2, V3, V5]

@@ -366,12 +366,15 @@ def request(why: str = "we know", **options: str) -> list[str]:
     return ["request", *(word for name, value in named.items() for word in (f"--{name}", value))]
 
 
-def test_the_command_line_leads_from_a_blocked_gate_to_the_next_step(tiny: Installation, command) -> None:
+def test_the_command_line_leads_from_a_blocked_gate_to_the_next_step(tiny: Installation, command, monkeypatch: pytest.MonkeyPatch) -> None:
     blocked(tiny)
     status, said = command(tiny, *request())
     assert status == 0 and f"asked for by {person.me()}" in said and "waybill waive approve tiny 1" in said
     status, said = command(tiny, "approve", "1")
     assert status == 2 and "another person must approve it" in said
+    status, said = command(tiny, "approve", "1", "--as", "airflow:bob")
+    assert status == 2 and "another person must approve it" in said, "whoever asked speaks from the same account"
+    monkeypatch.setattr(person, "me", lambda: "os:grace")
     status, said = command(tiny, "approve", "1", "--as", "airflow:bob")
     assert status == 0 and "approved by airflow:bob" in said and "waybill run tiny --interval 2013-01-01" in said
     status, said = command(tiny, "approve", "1", "--as", "airflow:carol")
@@ -427,7 +430,7 @@ def test_the_command_line_refuses_in_one_sentence(stuck: Installation, command, 
 def test_the_command_line_sets_a_baseline_aside(tiny: Installation, command) -> None:
     day = f"{now() + dt.timedelta(days=5):%Y-%m-%d}"
     words = ("rebaseline", "--interval", "2013-04-01", "--why", "another label", "--until", day)
-    status, said = command(tiny, *words)
+    status, said = command(tiny, *words, "--as", "airflow:alice")
     assert status == 0 and "baseline.comparison on releases of older intervals, at baseline, interval 2013-04-01" in said
     status, said = command(tiny, "approve", "1", "--as", "airflow:bob")
     assert status == 0 and "Clear baseline with everything downstream" in said

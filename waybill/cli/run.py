@@ -53,10 +53,10 @@ def run(args: argparse.Namespace) -> int:
     print(f"{RUN_SPEC}: {spec.message}", flush=True)
     if not spec.successful:
         return 1
-    _import_tfx(args.pipeline)
     logs = settings.home / "logs" / str(spec.extra["run"])
     logs.mkdir(parents=True, exist_ok=True)
     with lease(settings.leases, str(spec.extra["run"]), RUN, nodes.say):  # newer intervals' runs see by it that this one is at work
+        _import_tfx(args.pipeline)
         for step in steps(graph, [str(span["label"]) for span in spec.extra["window"]]):
             request = NodeRequest(str(spec.extra["spec"]), step.node, 1, ticket, step.index)
             log = logs / f"{step.title.replace(' ', '_').replace(':', '')}.log"

@@ -78,9 +78,17 @@ def same_splits(span: int, splits: Mapping[str, Sequence[str]]) -> Rule:
 def _of_span(span: SpanEvidence, policy: DataPolicy) -> list[Rule]:
     """The rules on one span by itself."""
     rules = [_conserved(span)]
+    absent = sorted(set(policy.min_rows) - {split.name for split in span.splits})
+    for name in absent:
+        rules += [_no_such_split(span, name, policy.min_rows[name])]
     for split in span.splits:
         rules += [_enough(span, split, policy), *_schema(span, split, policy)]
     return rules
+
+
+def _no_such_split(span: SpanEvidence, name: str, least: int) -> Rule:
+    """What is said of a split that must have rows and is not there at all."""
+    return Rule("rows.enough", f"split {name} of span {span.span}", RuleOutcome.BLOCK, f"at least {least} rows", "no such split")
 
 
 def _left_out(span: SpanEvidence, blocking: Sequence[Rule]) -> Rule:

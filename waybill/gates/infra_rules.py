@@ -127,6 +127,8 @@ def _trained(every: Sequence[float] | None, policy: InfraPolicy, live: LiveScore
     name, wanted = "infra.trained", f"the scores of the model before it was exported, up to {policy.tolerance:g}"
     if live is None:
         return Rule(name, _EVAL, _NOT_JUDGED, wanted, "the trainer left none")
+    if live.rows != rows:
+        return Rule(name, _EVAL, _BLOCK, wanted, f"{rows} rows; the trainer had {live.rows}")
     if live.scores is None or every is None:
         return Rule(name, _EVAL, _NOT_JUDGED, wanted, f"{rows} rows, more than the {MAX_ROWS} that are compared")
     if len(live.scores) != len(every):

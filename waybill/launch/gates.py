@@ -17,7 +17,7 @@ from waybill.records.errors import VerdictFileError
 from waybill.records.graph import Graph
 from waybill.records.interval import Interval
 from waybill.records.run_spec import RunSpec
-from waybill.records.verdict import Verdict
+from waybill.records.verdict import MODEL_DIGEST, Verdict
 from waybill.store import generations, reads, waivers
 from waybill.store.connection import Store
 from waybill.store.reads import ArtifactRow
@@ -30,8 +30,10 @@ def check_before(node_id: str, graph: Graph, resolver: InputResolver, store: Sto
     """Checks every gate on the way to a node.
 
     Raises:
-      GateClosed: if one has not been run, says BLOCKED, or has a verdict that its rules or the waivers on record do not support.
+      GateClosed: if one has not been run, says BLOCKED, or has a verdict that its rules or the waivers on record do not support; or if
+        they are about different models.
     """
+    judged: dict[str, str] = {}
     for gate in graph.gates_before(node_id):
         try:
             [(unit, execution)] = resolver.executions_of(gate)
@@ -46,6 +48,10 @@ def check_before(node_id: str, graph: Graph, resolver: InputResolver, store: Sto
         if reasons := groundless(verdict, graph, resolver.interval, store):
             told = f"{verdict.decision.value}, but: {'; '.join(reasons)}"
             raise GateClosed(f"{node_id} needs a PASS of {gate}; on record in {unit} is {told}. Clear {gate}")
+        judged |= {rule.found: gate for rule in verdict.rules if rule.name == MODEL_DIGEST}
+    if len(judged) > 1:
+        told = ", ".join(f"{gate} {digest[:19]}" for digest, gate in judged.items())
+        raise GateClosed(f"{node_id} needs gates that judged one model; on record they judged several: {told}. Clear all of them")
 
 
 def groundless(verdict: Verdict, graph: Graph, interval: Interval, store: Store) -> list[str]:

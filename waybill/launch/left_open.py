@@ -51,7 +51,7 @@ def _close(store: Store, settings: Settings, pipeline: str, unit: str, node: str
         return
     with lease(settings.leases, unit, node, print):
         executions = reads.executions(store, pipeline, unit, node)
-        if any(execution.successful for execution in executions):
-            return
         repair.close_dead(store, executions, _CAUSE)
+        if any(execution.successful for execution in executions):
+            return  # what lies there is what it made
         repair.quarantine(pathlib.Path(settings.artifacts, pipeline, unit, node), settings.quarantine, unit)

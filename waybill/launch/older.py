@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 
 from waybill.launch import specs
-from waybill.launch.errors import GateClosed
+from waybill.launch.errors import GateClosed, SpecMissing
 from waybill.launch.gates import verdict_of
 from waybill.launch.lease import is_held
 from waybill.records.graph import Graph
@@ -45,7 +45,10 @@ def open_runs(spec: RunSpec, graph: Graph, settings: Settings, store: Store) -> 
     released = reads.releases(store, spec.pipeline, upto=f"{spec.interval.start:%Y%m%d%H%M}99", limit=1)
     found = []
     for digest in generations.frozen_between(store, spec.pipeline, _place(released[0]) if released else (0, 0), spec.interval.span):
-        older = specs.load(settings.specs, digest)
+        try:
+            older = specs.load(settings.specs, digest)
+        except SpecMissing:
+            continue  # no node of it can run without its spec; `waybill doctor` tells of it
         by_hand = older.trigger.kind == "command_line"
         if is_over(older, graph, store) or (by_hand and not is_held(settings.leases, older.run, RUN)):
             continue

@@ -92,7 +92,7 @@ def approve(store: Store, graph: Graph, number: int, why: str, by: Person, now: 
     says = by.says(one_line("--why", why) if why else "")
     book = waivers.read(store, graph.settings.name)
     waiver = _find(book, number)
-    approved = dataclasses.replace(waiver, approved_by=by.who, approved_why=why)
+    approved = dataclasses.replace(waiver, approved_by=by.who, approved_why=why, approved_account=by.account)
     if waiver.fault(now, graph.settings.waivers) is None:
         return Answer(waiver, fresh=False)
     if fault := approved.fault(now, graph.settings.waivers):

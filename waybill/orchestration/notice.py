@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -65,9 +66,7 @@ def words_of(event: str, says: str, context: Mapping[str, Any]) -> dict[str, str
 
 def inert(text: str) -> str:
     """A text in which Jinja sees no template: notifiers render their arguments, and what data hold may look like one."""
-    for begin in ("{{", "{%", "{#"):
-        text = text.replace(begin, f"{begin[0]} {begin[1]}")
-    return text
+    return re.sub(r"\{(?=[{%#])", "{ ", text)
 
 
 def built(notifier: Notifier, words: Mapping[str, str]) -> Any:

@@ -66,6 +66,15 @@ def same_person(one: str, other: str) -> bool:
     return one.partition(":")[2].casefold() == other.partition(":")[2].casefold()
 
 
+def alone(one: Person, other: Person) -> bool:
+    """Whether one person stands behind both: the same name, or the name of the account from which the other spoke.
+
+    Two users of an orchestrator share its account and are two; somebody who speaks through it once and once by themselves is one.
+    """
+    pairs = ((one.who, other.who), (one.who, other.account), (one.account, other.who))
+    return any(all(pair) and same_person(*pair) for pair in pairs)
+
+
 def shown(text: str) -> str:
     """The beginning of a text as a literal, for a message."""
     return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "...")

@@ -14,7 +14,7 @@ from typing import Any
 
 from waybill.records.errors import RecordError
 from waybill.records.interval import parse_moment
-from waybill.records.person import check_person, one_line, same_person, shown
+from waybill.records.person import Person, alone, check_person, one_line, shown
 from waybill.records.waivable import WaiverPolicy, is_exact, why_never
 
 IGNORED = "waiver.ignored"  # rule of a verdict that tells of a waiver which did nothing, and why
@@ -72,6 +72,8 @@ class Waiver:
       requested_at: When, in milliseconds since the epoch.
       approved_by: Who approved; empty for nobody yet.
       approved_why: What they wrote.
+      requested_account: The account of the machine from which was asked.
+      approved_account: The account of the machine from which was approved.
       withdrawn_by: Who took it back; empty for nobody.
       withdrawn_why: What they wrote.
     """
@@ -89,6 +91,8 @@ class Waiver:
     requested_at: int
     approved_by: str = ""
     approved_why: str = ""
+    requested_account: str = ""
+    approved_account: str = ""
     withdrawn_by: str = ""
     withdrawn_why: str = ""
 
@@ -101,7 +105,10 @@ class Waiver:
         """The inverse of `to_properties`; whatever the entry lacks is empty, and `fault` says so."""
         texts = {field: str(says.get(name, "")) for name, field in _PROPERTIES.items()}
         everyone = says.get("every_subject") == 1
-        return cls(number, **texts, every_subject=everyone, requested_by=str(says.get("who", "")), requested_at=milliseconds)
+        who, account = str(says.get("who", "")), str(says.get("account", ""))
+        return cls(
+            number, **texts, every_subject=everyone, requested_by=who, requested_at=milliseconds, requested_account=account
+        )  # fmt: skip
 
     @property
     def key(self) -> tuple[str, str, str, str, bool]:
@@ -112,6 +119,11 @@ class Waiver:
     def words(self) -> str:
         """What it is for, in a phrase."""
         return f"{self.rule} on {self.subject or ('every subject' if self.every_subject else 'its one subject')}"
+
+    @property
+    def self_approved(self) -> bool:
+        """Whether whoever approved it had asked for it."""
+        return alone(Person(self.requested_by, self.requested_account), Person(self.approved_by, self.approved_account))
 
     def addressed_to(self, gate: str, interval_start: dt.datetime) -> bool:
         """Whether a gate's verdict for an interval must speak of it: it is for them, or so wide that it could be meant for them."""
@@ -161,7 +173,7 @@ class Waiver:
             check_person(self.approved_by)
         except RecordError as error:
             return str(error)
-        if same_person(self.approved_by, self.requested_by):
+        if self.self_approved:
             return f"approval by {self.approved_by}, who asked for it, does not count; another person must approve it"
         return None
 

@@ -89,6 +89,8 @@ def _live(steps: Sequence[Step], leave_network: Callable[[], str], news: int, ou
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for stream in (1, 2):
         os.dup2(output, stream)
+    os.closerange(3, news)  # the node's lease and its connections are not the model's
+    os.closerange(news + 1, os.sysconf("SC_OPEN_MAX"))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (_MAX_WRITTEN, _MAX_WRITTEN))
     _tell(news, {"network": leave_network()})

@@ -20,34 +20,74 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from waybill.records.settings import Settings
 from waybill.serving import releases, state
-from waybill.serving.errors import ServingError
+from waybill.serving.errors import ServingError, VersionTaken
 from waybill.serving.folders import fsync, locked, remove
 from waybill.serving.publish import publish
+from waybill.serving.releases import Release
 from waybill.store.connection import Store
 
 CONFIG = "models.config"
 _TRASH = ".trash-"
 
 
-def follow(store: Store, settings: Settings, model: str) -> tuple[int, ...]:
+def follow(store: Store, settings: Settings, model: str, *, mend: bool = False) -> tuple[int, ...]:
     """Makes a model's base path what the journal says; returns the versions in it.
 
     Asked again, by whomever and however many at once, it does what is left to do: the journal is read while the path is held.
 
+    Args:
+      store: The MLMD database.
+      settings: Where things are.
+      model: The model's name.
+      mend: Whether a version with other bytes than its release is put aside and copied again, instead of being an error.
+
     Raises:
       NoSuchRelease: if a version that is to be served is not on record.
-      ServingError: if a release's bytes are not what was released, or the file system refuses; what was served before stays then.
+      ServingError: if a release's bytes are not what was released, or the file system refuses. What was served before stays then, unless
+        only the version below the stable one is missing.
     """
     base = settings.serving / model
-    base.mkdir(parents=True, exist_ok=True)
-    with locked(settings.serving):
-        served = state.read(store, model).served
-        for version in served:
-            release = releases.find(store, model, version)
-            publish(release.path, base, version, release.digest)
-        _take_out(base, served)
-        _configure(settings.serving, store)
-    return served
+    try:
+        base.mkdir(parents=True, exist_ok=True)
+        with locked(settings.serving):
+            return _follow(store, settings, model, base, mend)
+    except OSError as error:
+        raise ServingError(f"cannot make {str(base)!r} what was decided: {error}. It is decided all the same: try again") from error
+
+
+def _follow(store: Store, settings: Settings, model: str, base: pathlib.Path, mend: bool) -> tuple[int, ...]:
+    """Brings the stable version in, then the one below it, then takes out what is above or was before."""
+    now = state.read(store, model)
+    missing: ServingError | None = None
+    for version in reversed(now.served):
+        try:
+            _bring_in(releases.find(store, model, version), base, mend)
+        except ServingError as error:
+            if version == now.stable:
+                raise
+            missing = error
+    _take_out(base, now.served)
+    _configure(settings.serving, store)
+    if missing:
+        raise missing
+    return now.served
+
+
+def _bring_in(release: Release, base: pathlib.Path, mend: bool) -> None:
+    """Copies a release into the base path unless it is there; with `mend` in the place of one with other bytes."""
+    try:
+        publish(release.path, base, release.version, release.digest)
+    except VersionTaken:
+        if not mend:
+            raise
+        path = base / str(release.version)
+        path.chmod(0o755)  # to move a folder is to write into it
+        aside = path.rename(base / f".changed-{release.version}-{secrets.token_hex(4)}")
+        try:
+            publish(release.path, base, release.version, release.digest)
+        except BaseException:
+            aside.rename(path)
+            raise
 
 
 def present(base: pathlib.Path) -> list[int]:
@@ -74,7 +114,7 @@ def config_text(serving: pathlib.Path, store: Store) -> str:
     """
     config = model_server_config_pb2.ModelServerConfig()
     for base in sorted(path for path in serving.iterdir() if path.is_dir() and not path.name.startswith(".")):
-        served = state.read(store, base.name).served
+        served = [version for version in state.read(store, base.name).served if version in present(base)]
         if served:
             one = config.model_config_list.config.add(name=base.name, base_path=str(base), model_platform="tensorflow")
             one.model_version_policy.specific.versions.extend(served)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pathlib
 
-from waybill.launch import repair
 from waybill.records import digest
 from waybill.records.errors import RecordError
 from waybill.records.finding import Finding
@@ -51,7 +50,7 @@ def base_path_shows(store: Store, settings: Settings, model: str) -> list[Findin
     found = []
 
     def differs(what: str, cause: str) -> None:
-        found.append(Finding(where, what, cause, mend, lambda: _make_again(store, settings, model)))
+        found.append(Finding(where, what, cause, mend, lambda: base_path.follow(store, settings, model, mend=True)))
 
     present = base_path.present(base)
     if present != list(served):
@@ -67,16 +66,6 @@ def base_path_shows(store: Store, settings: Settings, model: str) -> list[Findin
     if served and not (config.is_file() and config.read_text(encoding="utf-8") == base_path.config_text(settings.serving, store)):
         differs(f"{str(config)!r} does not name what was decided", "a process ended before it was written, or it was edited")
     return found
-
-
-def _make_again(store: Store, settings: Settings, model: str) -> None:
-    """Puts aside what has other bytes than its release, and copies what is missing."""
-    base = settings.serving / model
-    for version in base_path.present(base):
-        if version in state.read(store, model).served and _changed(store, base / str(version), model, version):
-            (base / str(version)).chmod(0o755)
-            repair.quarantine(base / str(version), settings.quarantine, f"serving.{model}")
-    base_path.follow(store, settings, model)
 
 
 def _changed(store: Store, path: pathlib.Path, model: str, version: int) -> bool:
@@ -95,8 +84,12 @@ def _digest(path: pathlib.Path) -> str:
 
 def unfinished_decisions(store: Store, model: str, last_node: str) -> list[Finding]:
     """Releases whose own promoter has not run, so that nobody has decided about them."""
-    found = []
+    found, seen, now = [], set(), state.read(store, model)
     for release in releases.newest(store, model, 20):
+        superseded = release.interval in seen
+        seen.add(release.interval)
+        if superseded or release.version in {now.stable, *now.before, *now.pruned}:
+            continue  # a person has decided, or a later generation has
         if reads.successful_execution(store, model, release.run, last_node) is None:
             what = f"release {release.version} is on record, but {last_node} of {release.run} has not decided about it"
             cause = "its run is at work, or was ended after pusher"

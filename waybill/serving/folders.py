@@ -24,7 +24,7 @@ def fsync(path: pathlib.Path) -> None:
 @contextlib.contextmanager
 def locked(base: pathlib.Path) -> Iterator[None]:
     """Holds the base's lock; the kernel lets go of it when the process dies."""
-    handle = os.open(base / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    handle = os.open(base / _LOCK, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield

@@ -54,7 +54,7 @@ def draw(files: Iterable[pathlib.Path], count: int, keep: int) -> Golden:
             if rows <= keep:
                 every.append(record)
             smallest.append((hashlib.sha256(record).digest(), record))
-            if len(smallest) > _HELD:
+            if len(smallest) > 2 * max(count, _HELD):
                 smallest = heapq.nsmallest(count, smallest)
     chosen = heapq.nsmallest(count, smallest)
     return Golden(tuple(record for _, record in chosen), tuple(every) if rows <= keep else None, rows)

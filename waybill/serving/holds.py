@@ -38,6 +38,8 @@ def against(
         reasons.append(f"{release.model} is pinned at {now.stable or 'nothing'} by {by}")
     if is_older(release, now, store):
         reasons.append(f"its interval ends at {release.interval.end.isoformat()}, before that of {now.stable}, which is served")
+    if spec.digest != release.spec:
+        reasons.append(f"it is of an earlier pass over the run, {release.run}, and only promoter was asked for again")
     if again := _earlier_of_run(release, spec, settings, store):
         reasons.append(f"the same run was released before as {again.version}")
     if graph.settings.approval == "always":

@@ -79,6 +79,13 @@ def denied_ops(folder: pathlib.Path, allowed: Collection[str] = ()) -> tuple[Fou
     Raises:
       UnreadableModel: if there is no `saved_model.pb`, or it is damaged.
     """
+    try:
+        return _denied(folder, allowed)
+    except IndexError as error:
+        raise UnreadableModel(f"the graph of {str(folder)!r} names objects that it does not have ({error})") from error
+
+
+def _denied(folder: pathlib.Path, allowed: Collection[str]) -> tuple[Found, ...]:
     found: dict[tuple[str, str, str], Found] = {}
     for graph in _parsed(folder / "saved_model.pb").meta_graphs:
         library = _Library(graph)
@@ -100,6 +107,9 @@ def _parsed(path: pathlib.Path) -> Any:
         raise UnreadableModel(f"cannot read {str(path)!r} ({error}); expected a SavedModel, as the trainer exports it") from error
 
 
+_NODE, _FUNCTION = "node", "function"
+
+
 class _Library:
     """A meta graph's nodes and functions, by name."""
 
@@ -112,28 +122,39 @@ class _Library:
 
         In the graph what leads to a node is followed; of a function everything counts, because what changes something in it always runs.
         """
-        todo, seen = list(roots), set()
+        todo = [(kind, name) for name in roots for kind in (_NODE, _FUNCTION)]  # a node may bear a function's name
+        seen = set()
         while todo:
-            name = todo.pop()
-            if name in seen:
+            kind, name = todo.pop()
+            if (kind, name) in seen:
                 continue
-            seen.add(name)
-            if name in self._nodes:
+            seen.add((kind, name))
+            if kind is _NODE and name in self._nodes:
                 node = self._nodes[name]
                 yield node.op, node.name, ""
-                todo += [_node_of(each) for each in node.input]
-                todo += self._called(node)
-            elif name in self._functions:
+                todo += [(_NODE, _node_of(each)) for each in node.input]
+                todo += [(_FUNCTION, each) for each in self._called(node)]
+            elif kind is _FUNCTION and name in self._functions:
                 for node in self._functions[name].node_def:
                     yield node.op, node.name, name
-                    todo += self._called(node)
+                    todo += [(_FUNCTION, each) for each in self._called(node)]
 
     def _called(self, node: Any) -> list[str]:
-        """Names of the functions that a node calls: by its type, or by an attribute."""
+        """Names of the functions that a node calls: by its type, or by an attribute, which may have functions among its own."""
         named = [node.op] if node.op in self._functions else []
         for value in node.attr.values():
-            named += [value.func.name] if value.HasField("func") else [each.name for each in value.list.func]
+            named += _named_in(value)
         return named
+
+
+def _named_in(value: Any) -> list[str]:
+    """Names of the functions in an attribute's value."""
+    named: list[str] = []
+    for function in [value.func] if value.HasField("func") else value.list.func:
+        named.append(function.name)
+        for inner in function.attr.values():
+            named += _named_in(inner)
+    return named
 
 
 def _ways_in(graph: Any) -> Iterator[tuple[str, list[str], bool]]:

@@ -8,10 +8,10 @@ were made plays no part.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from waybill.records.graph import Graph
-from waybill.records.person import Person, same_person
+from waybill.records.person import Person, alone
 from waybill.records.run_spec import RunSpec
 from waybill.records.settings import Settings
 from waybill.serving import holds, releases, state
@@ -66,12 +66,15 @@ class Desk:
         Raises:
           ReleaseRefused: if the evidence does not allow the release to be served.
         """
-        releases.check(release, self._graph, self._settings, self._store)
         while True:
             entries, now = self._read()
+            self._check(release, now)
             done = [e for e in entries if e.kind == state.PROMOTE and e.says["version"] == release.version]
             if done:
-                return Decided("promoted", f"release {release.version} was promoted by decision {done[-1].number}", now.stable, now.stable)
+                says = f"release {release.version} was promoted by decision {done[-1].number}"
+                if now.stable != release.version:
+                    return Decided("unchanged", f"{says}; since then {now.stable} was put in its place", now.stable, now.stable)
+                return Decided("promoted", says, now.stable, now.stable)
             if reasons := holds.against(release, spec, entries, now, self._graph, self._settings, self._store):
                 return Decided("held", f"release {release.version} is held: {'; '.join(reasons)}", now.stable, now.stable)
             try:
@@ -91,11 +94,11 @@ class Desk:
         entries, now = self._read()
         if now.stable == version:
             return Decided("unchanged", f"release {version} is served already", version, version)
-        releases.check(release, self._graph, self._settings, self._store)
+        self._check(release, now)
         if not self._needs_agreement(release, now):
             return self._promote(release, now, by.says(why))
         for entry in reversed(entries):
-            if entry.kind == state.REQUEST and entry.says["version"] == version and entry.says["stable"] == now.stable:
+            if entry.kind == state.REQUEST and entry.says["version"] == version and not _served_since(entries, entry):
                 return Decided("asked", self._asked(entry), now.stable, now.stable, entry.number)
         says: dict[str, str | int] = {"version": version, "stable": now.stable, **by.says(why)}
         entry = self._append(now, state.REQUEST, says, release)
@@ -116,19 +119,19 @@ class Desk:
         version = int(asked.says["version"])
         if now.stable == version:
             return Decided("unchanged", f"release {version} is served already", version, version)
-        if same_person(str(asked.says["who"]), by.who):
-            raise DecisionRefused(f"{by.who} asked for release {version} and cannot agree to it as well; somebody else has to")
-        if asked.says["stable"] != now.stable:
+        if alone(Person(str(asked.says["who"]), str(asked.says["account"])), by):
+            raise DecisionRefused(f"{asked.says['who']} asked for release {version} and cannot agree to it as well; somebody else has to")
+        if _served_since(entries, asked):
             then = asked.says["stable"] or "nothing"
             raise DecisionRefused(
-                f"when release {version} was asked for, {then} was served; now it is {now.stable or 'nothing'}. "
-                f"Ask again: waybill promote {self.model} {version}"
+                f"when release {version} was asked for, {then} was served; since then something else was, now it is "
+                f"{now.stable or 'nothing'}. Ask again: waybill promote {self.model} {version}"
             )
         release = releases.find(self._store, self.model, version)
-        releases.check(release, self._graph, self._settings, self._store)
-        asking = {name: asked.says[name] for name in ("who", "account", "why")}
+        self._check(release, now)
+        wish = {name: asked.says[name] for name in ("who", "account", "why")}
         agreed: dict[str, str | int] = {"approved_by": by.who, "approved_account": by.account, "approved_why": why, "request": number}
-        return self._promote(release, now, {**asking, **agreed})
+        return self._promote(release, now, {**wish, **agreed})
 
     def rollback(self, version: int, by: Person, why: str) -> Decided:
         """Goes back to a version that was served before, and pins it.
@@ -147,7 +150,7 @@ class Desk:
                 f"release {version} of {self.model} was not served before {now.stable or 'now'}; before it were {there}, the last one first"
             )
         release = releases.find(self._store, self.model, version)
-        releases.check(release, self._graph, self._settings, self._store)
+        self._check(release, now)
         entry = self._append(now, state.ROLLBACK, {"version": version, "stable": now.stable, **by.says(why)}, release)
         says = f"rolled back from {now.stable} to {version}, and pinned: `waybill unpin {self.model}` lets the schedule promote again"
         return Decided("rolled_back", says, now.stable, version, entry.number)
@@ -165,6 +168,12 @@ class Desk:
         entry = self._append(now, state.PIN if pinned else state.UNPIN, by.says(why), None)
         effect = "scheduled runs are held from now on" if pinned else "the next scheduled run promotes again"
         return Decided(word, f"{self.model} is {word} at {now.stable or 'nothing'}; {effect}", now.stable, now.stable, entry.number)
+
+    def _check(self, release: Release, now: ServingState) -> None:
+        """Raises DecisionRefused or ReleaseRefused unless the release may be served."""
+        if release.version in now.pruned:
+            raise DecisionRefused(f"release {release.version} of {self.model} was removed; its record stays, its bytes are gone")
+        releases.check(release, self._graph, self._settings, self._store)
 
     def _read(self) -> tuple[list[Entry], ServingState]:
         entries = journal.entries(self._store, state.subject(self.model))
@@ -190,3 +199,8 @@ class Desk:
             f"release {entry.says['version']} needs two persons: {entry.says['who']} asked for it as number {entry.number}; "
             f"somebody else agrees with: waybill approve {self.model} {entry.number} --why ..."
         )
+
+
+def _served_since(entries: Sequence[Entry], request: Entry) -> bool:
+    """Whether what is served was decided anew after a request, which then is void."""
+    return any(entry.number > request.number and entry.kind in (state.PROMOTE, state.ROLLBACK) for entry in entries)

@@ -77,7 +77,8 @@ def sweep(store: Store, settings: Settings, model: str) -> None:
     if not base.is_dir():
         return
     with locked(base):
-        for version in state.read(store, model).pruned:
+        now = state.read(store, model)
+        for version in now.pruned - set(now.served):
             path = base / str(version)
             if path.is_dir():
                 path.chmod(0o755)  # to move a folder is to write into it

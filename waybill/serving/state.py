@@ -48,8 +48,8 @@ class ServingState:
 
     @property
     def previous(self) -> int:
-        """The version that was stable before; 0 when none was."""
-        return self.before[-1] if self.before else 0
+        """The version that was stable before and is still kept; 0 when none is."""
+        return next((version for version in reversed(self.before) if version not in self.pruned), 0)
 
     @property
     def served(self) -> tuple[int, ...]:

@@ -102,6 +102,8 @@ class Trial:
         """How many variables there are, and which hold what is no number."""
         import tensorflow as tf
 
+        if not (self._folder / "variables" / "variables.index").is_file():
+            return {"looked_at": 0, "bad": []}  # a model may have none; one whose graph has some does not answer without them
         checkpoint = tf.train.load_checkpoint(str(self._folder / "variables" / "variables"))
         kinds = checkpoint.get_variable_to_dtype_map()
         names = sorted(name for name, kind in kinds.items() if kind.is_floating)

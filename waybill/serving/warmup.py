@@ -57,6 +57,9 @@ def read(folder: pathlib.Path) -> tuple[Request, ...]:
     path = folder / FILE
     if not path.is_file():
         return ()
+    with path.open("rb") as handle:
+        if handle.read(2) == b"\x1f\x8b":
+            raise BadWarmup("it is gzipped; TensorFlow Serving reads plain TFRecords only")
     try:
         return tuple(_requests(path))
     except DamagedRecords as error:

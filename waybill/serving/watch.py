@@ -121,6 +121,7 @@ class Watch:
                 self._how = f"failed {doing}: {one_line(news['failed'])}"
             if "found" in news:
                 found[news["name"]] = news["found"]
+        done = done and not self._how  # one that took too much is no good, even if it was through when it was ended
         problem = "" if done else self._how if self._how.startswith("failed") else f"{self._how or self._end_of_it()} {doing}"
         return Ended(found, problem, words, network, self._seconds, self._most)
 

@@ -82,7 +82,7 @@ def _property_table(name: str, owner: str) -> sa.Table:
         sa.Column(owner, sa.Integer),
         sa.Column("name", sa.String),
         sa.Column("is_custom_property", sa.Boolean),
-        sa.Column("int_value", sa.Integer),
+        sa.Column("int_value", sa.BigInteger),  # PostgreSQL is told the type of what it is given, and a version does not fit 32 bits
         sa.Column("double_value", sa.Float),
         sa.Column("string_value", sa.Text),
         sa.Column("bool_value", sa.Boolean),

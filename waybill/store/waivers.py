@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from waybill.records.person import same_person
 from waybill.records.waiver import Waiver
 from waybill.store import journal
 from waybill.store.connection import Store
@@ -83,7 +82,8 @@ def _told(entries: Sequence[Entry]) -> dict[int, Waiver]:
         if entry.kind == REQUEST:
             found[entry.number] = Waiver.from_properties(entry.number, entry.milliseconds, entry.says)
         elif entry.kind == APPROVAL and number in found and _counts(found[number]):
-            found[number] = dataclasses.replace(found[number], approved_by=who, approved_why=why)
+            account = str(entry.says.get("account", ""))
+            found[number] = dataclasses.replace(found[number], approved_by=who, approved_why=why, approved_account=account)
         elif entry.kind == WITHDRAWAL and number in found and not found[number].withdrawn_by:
             found[number] = dataclasses.replace(found[number], withdrawn_by=who or "somebody", withdrawn_why=why)
     return found
@@ -91,4 +91,4 @@ def _told(entries: Sequence[Entry]) -> dict[int, Waiver]:
 
 def _counts(waiver: Waiver) -> bool:
     """Whether another approval still means something: there is none yet, or only that of whoever asked."""
-    return not waiver.approved_by or same_person(waiver.approved_by, waiver.requested_by)
+    return not waiver.approved_by or waiver.self_approved
