@@ -143,7 +143,7 @@ def test_scores_of_other_rows_are_no_evidence(small, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("live", "says"), [(None, "the trainer left none"), (LiveScores(10**6, None), "more than the 100000 that are compared")]
+    ("live", "says"), [(None, "the trainer left none"), (LiveScores(ROWS, None), "more than the 100000 that are compared")]
 )
 def test_without_scores_of_the_trained_model_the_verdict_says_that_nothing_was_compared(small, tmp_path, live, says):
     if live:
@@ -154,6 +154,12 @@ def test_without_scores_of_the_trained_model_the_verdict_says_that_nothing_was_c
     assert verdict.decision is Decision.PASS
     [rule] = rules(verdict, "infra.trained")
     assert rule.outcome is RuleOutcome.NOT_JUDGED and says in rule.found
+
+
+def test_a_trainer_that_saw_another_number_of_rows_blocks_though_it_kept_no_scores(small, tmp_path):
+    LiveScores(10**6, None).write(tmp_path)
+
+    assert blocks(judged(dataclasses.replace(small, run=tmp_path), tmp_path)) == ["infra.trained"]
 
 
 def test_live_scores_survive_their_file_and_damage_is_noticed(tmp_path):
@@ -341,8 +347,9 @@ def test_a_process_that_eats_memory_is_ended_before_it_has_it_all():
 
 def test_a_process_has_no_network_where_the_kernel_allows_it_and_says_so_where_not():
     with socket.create_server(("127.0.0.1", 0)) as server:
-        reached = tried([lambda: socket.create_connection(server.getsockname()).close()], PATIENT, lambda: "no namespaces here")
-        cut_off = tried([lambda: socket.create_connection(server.getsockname()).close()], PATIENT)
+        address = server.getsockname()
+        reached = tried([lambda: socket.create_connection(address).close()], PATIENT, lambda: "no namespaces here")
+        cut_off = tried([lambda: socket.create_connection(address).close()], PATIENT)
     [rule] = [r for r in infra_rules.of_trial(Trial(**came_of(reached)), InfraPolicy(), None, 1) if r.name == "infra.network"]
     assert (reached.problem, rule.outcome, rule.found) == ("", RuleOutcome.NOT_JUDGED, "no namespaces here")
     if cut_off.network:

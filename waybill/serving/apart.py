@@ -9,9 +9,11 @@ The process is a fork, because to import TensorFlow anew takes longer than all s
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
+import pathlib
 import resource
 import signal
 import sys
@@ -89,8 +91,7 @@ def _live(steps: Sequence[Step], leave_network: Callable[[], str], news: int, ou
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for stream in (1, 2):
         os.dup2(output, stream)
-    os.closerange(3, news)  # the node's lease and its connections are not the model's
-    os.closerange(news + 1, os.sysconf("SC_OPEN_MAX"))
+    _leave_behind()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (_MAX_WRITTEN, _MAX_WRITTEN))
     _tell(news, {"network": leave_network()})
@@ -107,6 +108,15 @@ def _live(steps: Sequence[Step], leave_network: Callable[[], str], news: int, ou
         _tell(news, {"name": step.name, "found": found})
     _tell(news, {"done": True})
     return 0
+
+
+def _leave_behind() -> None:
+    """Closes the node's files, its lease among them, and its connections; what libraries poll and wake each other by has to stay."""
+    for descriptor in pathlib.Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):  # the folder's own is closed by now
+            target = str(descriptor.readlink())
+            if int(descriptor.name) > 2 and (target.startswith("socket:") or (target.startswith("/") and not target.startswith("/dev/"))):
+                os.close(int(descriptor.name))
 
 
 def _tell(descriptor: int, news: Mapping[str, Any]) -> None:
