@@ -217,7 +217,8 @@ def test_on_kill_returns_at_once_and_leaves_no_process(launcher: FakeLauncher, t
 
 def test_the_outcome_table_for_people_has_a_row_for_every_outcome() -> None:
     rows = [line for line in (PROJECT / "docs/outcomes.md").read_text().splitlines() if line.startswith("| ") and line.count("|") == 6]
-    assert [row.split("|")[2].strip().strip("`") for row in rows[1:]] == [outcome.value for outcome in Outcome]
+    named = [row.split("|")[2].strip().strip("`") for row in rows[1:]]  # what a waiver lets pass is complete too
+    assert list(dict.fromkeys(named)) == [outcome.value for outcome in Outcome]
     for row in rows[1:]:
         outcome = Outcome(row.split("|")[2].strip().strip("`"))
         assert ("twice" in row) == (outcome in RETRIED)

@@ -328,10 +328,10 @@ def make(*arguments: str, cwd: pathlib.Path = PROJECT) -> subprocess.CompletedPr
 
 def test_bare_make_lists_the_verbs_one_line_each() -> None:
     listed = [line.split()[0] for line in make().stdout.splitlines()[1:]]
-    assert listed == ["demo", "test", "lint", "graph", "up", "down", "bench", "bench-peer", "board", "clean", "lock"]
+    assert listed == ["demo", "test", "prove", "lint", "graph", "up", "down", "bench", "bench-peer", "board", "clean", "lock"]
 
 
-@pytest.mark.parametrize("verb", ["demo", "test", "lint", "graph", "up", "down", "bench", "bench-peer", "board", "lock"])
+@pytest.mark.parametrize("verb", ["demo", "test", "prove", "lint", "graph", "up", "down", "bench", "bench-peer", "board", "lock"])
 def test_every_verb_completes_its_environments_first(verb: str) -> None:
     assert "-m tools.bootstrap tools" in make("-n", verb).stdout.splitlines()[0]
 
