@@ -182,6 +182,11 @@ def test_bins_hold_all_rows_of_both_spreads_and_the_divergence_lies_between_0_an
     assert jensen_shannon_divergence(before, before).value == pytest.approx(0, abs=1e-9)
 
 
+def test_the_smallest_share_there_is_is_no_division_by_nothing():
+    before, now = made([(0, 0, 1.0)], 0.0), made([(0, 0, 1.0)], 5e-324)
+    assert jensen_shannon_divergence(before, now).value == pytest.approx(0)
+
+
 def made(raw: list[tuple[int, int, float]], missing: float) -> Spread:
     """Neighbouring buckets as TFDV makes them: each begins where the one before it ends, some of no width."""
     if not raw:

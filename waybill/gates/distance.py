@@ -67,8 +67,8 @@ def infinity_norm(before: Spread, now: Spread) -> Distance:
 
 def _divergence(p: float, q: float) -> float:
     """What a bin with these two shares adds to the Jensen-Shannon divergence."""
-    middle = (p + q) / 2
-    return max(0.0, sum(share * math.log2(share / middle) / 2 for share in (p, q) if share > 0))
+    both = p + q  # halved, the smallest number there is would be nothing
+    return max(0.0, sum(share * math.log2(2 * share / both) / 2 for share in (p, q) if share > 0))
 
 
 def _most_first(moved: list[Moved]) -> tuple[Moved, ...]:
