@@ -114,6 +114,6 @@ def _by_hand(store: Store, settings: Settings, graph: Graph) -> Iterator[Finding
 
 def _specs(store: Store, settings: Settings, name: str) -> Iterator[RunSpec]:
     """Every frozen spec that can be read, oldest interval first; `lost_specs` tells of the others."""
-    for digest in generations.frozen_between(store, name, (0, 0), 10**12):
+    for digest in generations.all_frozen(store, name):
         with contextlib.suppress(LaunchError):
             yield specs.load(settings.specs, digest)

@@ -36,7 +36,7 @@ def dead_executions(store: Store, settings: Settings, pipeline: str) -> list[Fin
 def lost_specs(store: Store, settings: Settings, pipeline: str) -> list[Finding]:
     """Specs that a generation was frozen with and that cannot be read any more."""
     found = []
-    for digest in generations.frozen_between(store, pipeline, (0, 0), 10**12):
+    for digest in generations.all_frozen(store, pipeline):
         try:
             specs.load(settings.specs, digest)
         except SpecMissing as error:

@@ -13,7 +13,7 @@ from waybill.launch.errors import GateClosed, SpecMissing
 from waybill.launch.gates import verdict_of
 from waybill.launch.lease import is_held
 from waybill.records.graph import Graph
-from waybill.records.interval import parse_moment
+from waybill.records.interval import Interval, parse_moment
 from waybill.records.run_spec import RunSpec
 from waybill.records.settings import Settings
 from waybill.records.verdict import Decision
@@ -58,8 +58,8 @@ def open_runs(spec: RunSpec, graph: Graph, settings: Settings, store: Store) -> 
 
 def _place(release: reads.ArtifactRow) -> tuple[int, int]:
     """Span and generation of a release."""
-    start = parse_moment(str(release.properties["interval_start"]))
-    return int(start.strftime("%Y%m%d%H%M")), int(release.properties["generation"])
+    start, end = (parse_moment(str(release.properties[name])) for name in ("interval_start", "interval_end"))
+    return Interval(start, end).span, int(release.properties["generation"])
 
 
 def is_over(spec: RunSpec, graph: Graph, store: Store) -> bool:

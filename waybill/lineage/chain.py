@@ -45,5 +45,4 @@ def trace(store: Store, artifact: ArtifactRow) -> Iterator[Link]:
 
 def release(store: Store, pipeline: str, version: int) -> ArtifactRow | None:
     """The release of a version, or None."""
-    found = reads.releases(store, pipeline, upto=str(version), limit=1)
-    return found[0] if found and found[0].properties["pushed_version"] == str(version) else None
+    return reads.release(store, pipeline, version)

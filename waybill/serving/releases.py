@@ -71,10 +71,10 @@ def find(store: Store, model: str, version: int) -> Release:
     Raises:
       NoSuchRelease: if there is none; the message names the newest ones.
     """
-    found = reads.releases(store, model, upto=str(version), limit=1)
-    if not found or found[0].properties["pushed_version"] != str(version):
+    found = reads.release(store, model, version)
+    if found is None:
         raise NoSuchRelease(model, version, tuple(release.version for release in newest(store, model, 5)))
-    return Release.of(found[0])
+    return Release.of(found)
 
 
 def newest(store: Store, model: str, limit: int) -> list[Release]:

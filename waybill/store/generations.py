@@ -93,6 +93,13 @@ def frozen_between(store: Store, pipeline: str, after: tuple[int, int], before: 
         return list(connection.execute(mine.order_by(g.c.span, g.c.generation)).scalars())
 
 
+def all_frozen(store: Store, pipeline: str) -> list[str]:
+    """Digests of all specs of a pipeline, oldest interval first."""
+    mine = sa.select(g.c.spec).where(g.c.pipeline == pipeline, g.c.spec.is_not(None)).order_by(g.c.span, g.c.generation)
+    with store.reading() as connection:
+        return list(connection.execute(mine).scalars())
+
+
 def of_spec(store: Store, pipeline: str, span: int, spec: str) -> Generation | None:
     """The generation that a spec was frozen for."""
     with store.reading() as connection:

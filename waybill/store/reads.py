@@ -190,6 +190,12 @@ def releases(store: Store, pipeline: str, *, upto: str = "", limit: int) -> list
     return [found[i] for i in ids]
 
 
+def release(store: Store, pipeline: str, version: int) -> ArtifactRow | None:
+    """The release of a version, or None."""
+    found = releases(store, pipeline, upto=str(version), limit=1)
+    return found[0] if found and found[0].properties["pushed_version"] == str(version) else None
+
+
 def _context_id(type_name: str, name: str) -> sa.ScalarSelect[Any]:
     return (
         sa.select(t.context.c.id)
