@@ -12,6 +12,7 @@ from tfx import types
 from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.types import artifact_utils, channel, component_spec, standard_artifacts
 
+from components import serving_sample
 from components.row_counts import RowCounts
 from components.types import Verdict, record
 from waybill.gates import data_rules, report_data, waivers
@@ -19,6 +20,7 @@ from waybill.gates.data_evidence import SpanEvidence, read_schema, read_split
 from waybill.gates.policy import DataPolicy
 from waybill.gates.report_plot import Plot
 from waybill.records import verdict as records
+from waybill.records.run_spec import Partition
 
 GATE = "data_gate"
 
@@ -26,7 +28,11 @@ GATE = "data_gate"
 class DataGateSpec(component_spec.ComponentSpec):
     """What the data gate reads and writes; each of its three per-span inputs carries one artifact per span of the window."""
 
-    PARAMETERS = {"policy": component_spec.ExecutionParameter(type=str)}
+    PARAMETERS = {
+        "policy": component_spec.ExecutionParameter(type=str),
+        "sample_path": component_spec.ExecutionParameter(type=str),
+        "sample_digest": component_spec.ExecutionParameter(type=str),
+    }
     INPUTS = {
         "anomalies": component_spec.ChannelParameter(type=standard_artifacts.ExampleAnomalies),
         "statistics": component_spec.ChannelParameter(type=standard_artifacts.ExampleStatistics),
@@ -50,6 +56,7 @@ class DataGateExecutor(base_executor.BaseExecutor):
         Raises:
           PolicyError: if the policy cannot be applied.
           EvidenceError: if a file that must be looked at is missing or damaged.
+          LandingError: if the serving sample is not the one that the run was frozen with.
         """
         policy = DataPolicy.from_json(exec_properties["policy"])
         by_kind = {kind: {a.span: a for a in input_dict[kind]} for kind in ("examples", "statistics", "anomalies")}
@@ -66,7 +73,10 @@ class DataGateExecutor(base_executor.BaseExecutor):
                 found = tuple(read_split(name, *folders, schema) for name in both)
                 counts = RowCounts.of(by_kind["examples"][span])
                 spans.append(SpanEvidence(span, found, counts.source, counts.written))
-            judged, left_out = data_rules.judge(spans, [feature.name for feature in schema.feature], policy)
+            sample = None
+            if policy.skew and exec_properties["sample_path"]:
+                sample = serving_sample.read(pathlib.Path(exec_properties["sample_path"]), exec_properties["sample_digest"], schema)
+            judged, left_out = data_rules.judge(spans, [feature.name for feature in schema.feature], policy, sample)
             rules += judged
         verdict = waivers.judge(GATE, rules, left_out)
         record(verdict, artifact_utils.get_single_instance(output_dict["verdict"]), lambda: _plots(input_dict, verdict))
@@ -85,6 +95,7 @@ class DataGate(base_component.BaseComponent):
         examples: channel.BaseChannel,
         schema: channel.BaseChannel,
         policy: str,
+        sample: Partition | None = None,
     ) -> None:
         """Wires the gate.
 
@@ -94,9 +105,11 @@ class DataGate(base_component.BaseComponent):
           examples: Examples of the same spans, with row counts as custom properties `rows_source` and `rows_<split>`.
           schema: The curated Schema.
           policy: `DataPolicy.to_json()`.
+          sample: What the model was asked during the interval, if the run was frozen with such a sample.
         """
+        parameters = {"policy": policy, "sample_path": sample.path if sample else "", "sample_digest": sample.digest if sample else ""}
         inputs = {"anomalies": anomalies, "statistics": statistics, "examples": examples, "schema": schema}
-        super().__init__(DataGateSpec(**inputs, policy=policy, verdict=channel.Channel(type=Verdict)))
+        super().__init__(DataGateSpec(**inputs, **parameters, verdict=channel.Channel(type=Verdict)))
 
 
 def _plots(inputs: dict[str, list[types.Artifact]], verdict: records.Verdict) -> list[Plot]:

@@ -82,10 +82,14 @@ class Encoder:
 
     def encode(self, batch: pa.RecordBatch) -> list[bytes]:
         """The batch's rows in order; a missing value is a feature without a list."""
-        lists = pa.RecordBatch.from_arrays([_lists(column) for column in batch.columns], batch.schema.names)
         # The encoder writes a row's features in the order of a hash map with a random seed; protobuf can sort them.
         parse = example_pb2.Example.FromString
-        return [parse(text).SerializeToString(deterministic=True) for text in self._encoder.encode(lists)]
+        return [parse(text).SerializeToString(deterministic=True) for text in self._encoder.encode(lists(batch))]
+
+
+def lists(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Columns of values -> columns of lists, as TFX's libraries read rows."""
+    return pa.RecordBatch.from_arrays([_lists(column) for column in batch.columns], batch.schema.names)
 
 
 def _lists(column: pa.Array) -> pa.Array:

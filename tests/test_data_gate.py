@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import importlib.util
+import io
 import itertools
 import json
 import pathlib
@@ -22,11 +23,16 @@ from tfx.types import standard_artifacts
 
 from components.data_gate import DataGateExecutor
 from components.types import Verdict as VerdictArtifact
+from pipelines.taxi import land
 from pipelines.taxi.policy import DATA_POLICY
 from waybill.gates.data_limits import DriftLimit, DriftPolicy, VolumePolicy
 from waybill.gates.errors import EvidenceError, PolicyError
 from waybill.gates.policy import DataPolicy
+from waybill.launch.landing import LandingError, deliver
+from waybill.launch.partitions import samples_of
 from waybill.records import verdict_file
+from waybill.records.interval import parse_moment
+from waybill.records.run_spec import Partition
 from waybill.records.verdict import Decision, Rule, RuleOutcome, Verdict
 
 SCHEMA = """
@@ -209,13 +215,35 @@ def test_a_feature_that_drifts_blocks_with_what_moved(tmp_path):
     assert rule.evidence[0].startswith("'Dispute': ") and rule.evidence[0].endswith("100.0 % now")
 
 
+SKEWED = dataclasses.replace(ALONE, skew=DriftPolicy(DriftLimit(block_above=0.2), DriftLimit(block_above=0.2), min_rows=100))
+
+
+def test_a_served_feature_unlike_what_is_learned_from_blocks_and_without_a_sample_nothing_is_judged(tmp_path):
+    inputs = _inputs(tmp_path, {1: _trips(0), 2: _trips(400)}, -1)
+    (unjudged,) = [r for r in _run(tmp_path / "none", inputs, SKEWED).rules if r.name == "skew"]
+    assert (unjudged.outcome, unjudged.subject, unjudged.found) == (RuleOutcome.NOT_JUDGED, "span 2", "none was landed")
+    verdict = _run(tmp_path / "cents", inputs, SKEWED, _sample(tmp_path, _every(1, "fare", 2705.0)))
+    (rule,) = [r for r in verdict.rules if r.outcome is RuleOutcome.BLOCK]
+    assert (rule.name, rule.subject) == ("skew.jensen_shannon_divergence", "fare, serving sample of span 2")
+    assert rule.expected == "Jensen-Shannon divergence from split train of span 2 of at most 0.2"
+    assert rule.evidence[0].endswith("0.0 % in training, 100.0 % when served")
+    assert {r.subject.split(",")[0] for r in verdict.rules if r.name.startswith("skew.")} == {"fare", "payment_type", "trip_start_hour"}
+
+
+def test_a_sample_that_was_delivered_anew_since_is_an_error_and_no_verdict(tmp_path):
+    frozen = _sample(tmp_path, _every(1, "fare", 2705.0))
+    _sample(tmp_path, _every(1, "fare", 27.05))
+    with pytest.raises(LandingError, match="is not the one this run was frozen with"):
+        _run(tmp_path / "run", _inputs(tmp_path, {1: _trips(0)}, -1), SKEWED, frozen)
+
+
 def test_policy_with_unknown_field_is_refused():
     text = json.dumps(dict(json.loads(DATA_POLICY.to_json()), min_row=3))
     with pytest.raises(PolicyError, match="min_row"):
         DataPolicy.from_json(text)
 
 
-@pytest.mark.parametrize("policy", [DATA_POLICY, ALONE, LENIENT])
+@pytest.mark.parametrize("policy", [DATA_POLICY, ALONE, LENIENT, SKEWED])
 def test_policy_survives_its_json(policy):
     assert DataPolicy.from_json(policy.to_json()) == policy
 
@@ -239,6 +267,16 @@ def _blocked(tmp_path: pathlib.Path, change: Callable[[Rows], object], name: str
     assert all("span 2" in r.subject for r in verdict.rules if r.outcome is RuleOutcome.BLOCK)
     assert blocking[0].sentence() in verdict.summary()
     return blocking[0]
+
+
+def _sample(tmp_path: pathlib.Path, change: Callable[[Rows], object]) -> Partition:
+    """Delivers a sample of 300 other real trips, spoilt."""
+    rows = _trips(400)["train"]
+    change(rows)
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([list(rows), *zip(*rows.values(), strict=True)])
+    quarter = land.quarter(parse_moment("2013-04-01"))
+    return deliver(tmp_path / "landing", samples_of("taxi"), quarter, {"asked.csv": text.getvalue().encode()}, 300, replace=True)
 
 
 def _changed(splits: dict[str, Rows], change: Callable[[Rows], object]) -> dict[str, Rows]:
@@ -267,10 +305,15 @@ def _judge(tmp_path: pathlib.Path, spans: dict[int, dict[str, Rows]], *, policy=
     return _run(tmp_path, _inputs(tmp_path, spans, landed), policy)
 
 
-def _run(tmp_path: pathlib.Path, inputs: dict[str, list], policy: DataPolicy = ALONE) -> Verdict:
+def _run(tmp_path: pathlib.Path, inputs: dict[str, list], policy: DataPolicy = ALONE, sample: Partition | None = None) -> Verdict:
     artifact = VerdictArtifact()
     artifact.uri = str(tmp_path / "verdict")
-    DataGateExecutor().Do(inputs, {"verdict": [artifact]}, {"policy": policy.to_json()})
+    properties = {
+        "policy": policy.to_json(),
+        "sample_path": sample.path if sample else "",
+        "sample_digest": sample.digest if sample else "",
+    }
+    DataGateExecutor().Do(inputs, {"verdict": [artifact]}, properties)
     verdict = verdict_file.read(tmp_path / "verdict", "data_gate")
     assert (artifact.gate, artifact.decision) == ("data_gate", verdict.decision.value)
     return verdict

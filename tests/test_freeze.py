@@ -12,6 +12,7 @@ import pytest
 from harness import Installation, apart, make_tiny
 
 from waybill.cli import load, nodes
+from waybill.cli import sample as sample_verb
 from waybill.launch import freeze, specs
 from waybill.launch.errors import SpecMissing
 from waybill.records.node import NodeResult, Outcome
@@ -63,6 +64,21 @@ def test_the_window_has_what_landed_and_names_what_did_not(tiny: Installation) -
     spec = specs.load(tiny.settings.specs, str(result.extra["spec"]))
     assert [p.interval.label for p in spec.window] == ["2013-01-01", "2013-07-01", "2013-10-01"]
     assert spec.absent == (201304010000,)
+
+
+def test_a_sample_of_what_the_model_was_asked_is_frozen_if_it_landed_before(tiny: Installation, tmp_path: pathlib.Path) -> None:
+    tiny.land("2013-04-01")
+    before = specs.load(tiny.settings.specs, str(ask(tiny, ticket="a").extra["spec"]))
+    requests = tmp_path / "requests.csv"
+    requests.write_text('name\n"one\nrow"\nanother\n')
+    command = argparse.Namespace(pipeline="tiny", interval="2013-04-01", files=[str(requests)], replace=False)
+    assert sample_verb.deliver_sample(command, tiny.settings) == 2
+    after = specs.load(tiny.settings.specs, str(ask(tiny, ticket="b").extra["spec"]))
+    assert before.sample is None and "sample" not in before.to_json()
+    assert after.sample is not None and after.sample.rows == 2
+    assert (after.window, after.digest == before.digest) == (before.window, False)
+    again = specs.load(tiny.settings.specs, str(ask(tiny, ticket="a").extra["spec"]))
+    assert again == before, "a run is not changed by what lands after it was frozen"
 
 
 def test_a_partition_that_is_not_there_is_waited_for_until_the_deadline(tiny: Installation) -> None:

@@ -27,6 +27,14 @@ PREDICTION = "score"  # as `serving_default` returns it
 # another name 0.58; hours shifted by six 0.042, because each single hour has few trips.
 _AMOUNT = DriftLimit(warn_above=0.03, block_above=0.08)
 
+# Requests of a quarter beside its train split. What no request has, or what the model does not read, is not compared.
+SKEW = DriftPolicy(
+    numbers=DriftLimit(warn_above=0.08, block_above=0.15),
+    values=DriftLimit(warn_above=0.12, block_above=0.2),
+    exempt=("span", "tips", "trip_start_timestamp", "pickup_census_tract"),
+    min_rows=250,
+)
+
 DATA_POLICY = DataPolicy(
     severities={"SCHEMA_NEW_COLUMN": RuleOutcome.WARN},  # nobody reads a column that the schema does not know
     max_unexpected_share=0.02,
@@ -41,6 +49,7 @@ DATA_POLICY = DataPolicy(
         exempt=("span", "trip_start_month", "trip_start_timestamp"),  # a quarter has months and moments of its own
         min_rows=300,  # half of the smallest train split above
     ),
+    skew=SKEW,
     # From 884 rows in 2013-Q1 to 1,380 in 2014-Q2, each at most 22 % above the median of the up to three quarters before it and at most
     # 11 % below. The series thins out with 2016-Q1: 222 rows where 1,148 were usual.
     volume=VolumePolicy(max_drop=0.5, max_rise=1.0, min_spans=2),

@@ -67,6 +67,16 @@ def _everyday(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     verbs.add_parser("init", help="make the lineage store's tables and types, once; safe to repeat")
     land = verbs.add_parser("land", help="deliver a pipeline's data into the landing area, one partition per interval")
     land.add_argument("pipeline", help="name of the pipeline, such as taxi")
+    sample = verbs.add_parser(
+        "sample",
+        help="deliver a sample of what a model was asked, for the data gate to compare with what it learns from",
+        description="CSV files with a header: the raw columns of requests that were made during the interval. Runs of that interval which "
+        "are frozen from now on have it; none is needed.",
+    )
+    sample.add_argument("pipeline", help="name of the pipeline, such as taxi")
+    sample.add_argument("--interval", required=True, metavar="START", help="start of the data interval, such as 2013-07-01")
+    sample.add_argument("files", nargs="+", metavar="FILE", help="CSV files")
+    sample.add_argument("--replace", action="store_true", help="it corrects the one that is there")
     run = verbs.add_parser(
         "run", help="run one interval here, without Airflow", description="Runs every node of one interval through the launcher."
     )
@@ -173,6 +183,10 @@ def _verb(args: argparse.Namespace) -> Callable[[argparse.Namespace], int]:
         from waybill.cli import setup
 
         return {"init": setup.init, "land": setup.land, "graph": setup.graph}[args.verb]
+    if args.verb == "sample":
+        from waybill.cli import sample
+
+        return sample.sample
     if args.verb in ("run-spec", "node"):
         from waybill.cli import nodes
 

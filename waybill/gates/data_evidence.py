@@ -76,6 +76,10 @@ class SpanEvidence:
         """Rows in the statistics of all splits."""
         return sum(split.rows for split in self.splits)
 
+    def split(self, name: str) -> SplitEvidence | None:
+        """The split of that name, if there is one."""
+        return next((split for split in self.splits if split.name == name), None)
+
 
 def read_schema(folder: pathlib.Path) -> schema_pb2.Schema:
     """Reads the schema of a Schema artifact.

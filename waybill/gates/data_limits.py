@@ -46,14 +46,15 @@ class DriftLimit:
 
 @dataclasses.dataclass(frozen=True)
 class DriftPolicy:
-    """How far the features of the interval's own span may be from the span before it.
+    """How far the features of the interval's own span may be from others: of the span before it (drift), or of a serving sample (skew).
 
     Attributes:
       numbers: Limit on the Jensen-Shannon divergence of a feature with numbers, in bits.
       values: Limit on the L-infinity distance of a feature with categories: the largest change of one value's share.
       features: Limits of single features, by name, instead of the two above.
-      exempt: Features that are not compared, because they drift by nature, such as a timestamp.
-      min_rows: Fewest rows in the split of both spans; below that chance alone moves the shares, and nothing is judged.
+      exempt: Features that are not compared, because they drift by nature, such as a timestamp, or because no request has them, such as
+        the label.
+      min_rows: Fewest rows on both sides; below that chance alone moves the shares, and nothing is judged.
       split: The split that is compared: the one that the model learns from. The others are samples of the same rows.
     """
 
@@ -67,9 +68,9 @@ class DriftPolicy:
     def __post_init__(self) -> None:
         object.__setattr__(self, "exempt", tuple(self.exempt))
         if self.min_rows < 1:
-            raise PolicyError(f"min_rows of drift is {self.min_rows}; expected 1 or more")
+            raise PolicyError(f"min_rows of drift or skew is {self.min_rows}; expected 1 or more")
         if both := set(self.exempt) & set(self.features):
-            raise PolicyError(f"{sorted(both)} are exempt from drift and have a limit; expected one of the two")
+            raise PolicyError(f"{sorted(both)} are exempt from drift or skew and have a limit; expected one of the two")
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> DriftPolicy:

@@ -2,26 +2,29 @@
 
 Of each span by itself: is it there once in everything that was handed in; is every row that landed still there in examples and statistics;
 does every split follow the schema. Of the interval's own span beside those before it: has it as many rows as they had, and are its features
-spread as they were.
+spread as they were; and as they are in what the model is asked.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from waybill.gates import drift, volume
+from waybill.gates import drift, skew, volume
 from waybill.gates.data_evidence import Finding, SpanEvidence, SplitEvidence
 from waybill.gates.policy import DataPolicy
 from waybill.records.verdict import Rule, RuleOutcome
 
 
-def judge(spans: Sequence[SpanEvidence], features: Sequence[str], policy: DataPolicy) -> tuple[list[Rule], tuple[int, ...]]:
+def judge(
+    spans: Sequence[SpanEvidence], features: Sequence[str], policy: DataPolicy, sample: SplitEvidence | None = None
+) -> tuple[list[Rule], tuple[int, ...]]:
     """Judges the content of a window.
 
     Args:
       spans: The spans of the window; the one with the highest number is the interval's own.
       features: The names of the schema's features.
       policy: What is tolerated.
+      sample: What the model was asked during the interval, or None where nobody delivered it.
 
     Returns:
       The rules, in the order of the window, and the numbers of the spans that are left out of it, which the others are not compared with.
@@ -42,6 +45,8 @@ def judge(spans: Sequence[SpanEvidence], features: Sequence[str], policy: DataPo
         rules.append(volume.judge(kept, policy.volume))
     if policy.drift:
         rules += drift.judge(kept, features, policy.drift)
+    if policy.skew:
+        rules += skew.judge(own, sample, features, policy.skew)
     return rules, tuple(left_out)
 
 

@@ -25,6 +25,7 @@ class DataPolicy:
         `severities` says above it.
       min_rows: Fewest rows in each split of each span, by the split's name. A split that is not named needs one row.
       drift: How far the features of the interval's own span may be from the span before it; None: they are not compared.
+      skew: How far they may be from a sample of what the model was asked during the interval; None: they are not compared.
       volume: How many rows the interval's own span may have beside those before it; None: they are not compared.
       leave_out_blocked: Whether an earlier span of the window that would block by itself is left out of the window instead.
     """
@@ -33,6 +34,7 @@ class DataPolicy:
     max_unexpected_share: float
     min_rows: Mapping[str, int]
     drift: DriftPolicy | None = None
+    skew: DriftPolicy | None = None
     volume: VolumePolicy | None = None
     leave_out_blocked: bool = False
 
@@ -60,9 +62,9 @@ class DataPolicy:
         value = _fields(text, cls)
         try:
             severities = {kind: RuleOutcome(outcome) for kind, outcome in value["severities"].items()}
-            drift = DriftPolicy.from_json(value["drift"]) if value["drift"] else None
+            drift, skew = (DriftPolicy.from_json(value[name]) if value[name] else None for name in ("drift", "skew"))
             volume = VolumePolicy(**value["volume"]) if value["volume"] else None
-            return cls(**{**value, "severities": severities, "drift": drift, "volume": volume})
+            return cls(**{**value, "severities": severities, "drift": drift, "skew": skew, "volume": volume})
         except (TypeError, ValueError, AttributeError, KeyError) as error:
             raise PolicyError(f"this is not a data policy: {error}") from error
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from waybill.launch import identity, specs, window
-from waybill.launch.partitions import LandingArea, NotLanded
+from waybill.launch.partitions import LandingArea, NotLanded, samples_of
 from waybill.records import digest
 from waybill.records.distribution import Distribution
 from waybill.records.graph import PipelineSettings
@@ -55,6 +55,7 @@ def freeze(request: FreezeRequest, pipeline: PipelineSettings, settings: Setting
         return specs.load(settings.specs, generation.spec)
     distribution = Distribution.of(params)
     landed, absent = _window(pipeline, interval, params["window"], settings.landing, say)
+    sample = _sample(pipeline, interval, settings.landing, say)
     distribution.check_rows(sum(partition.rows for partition in landed))
     # Only now, so that a run that waits for its partition uses up no generation.
     generation = generations.allocate(store, pipeline.name, interval.span, request.trigger.ticket)
@@ -69,6 +70,7 @@ def freeze(request: FreezeRequest, pipeline: PipelineSettings, settings: Setting
         code=identity.code(PROJECT, pipeline.name, pipeline.schema),
         environment=identity.environment(PROJECT),
         trigger=request.trigger,
+        sample=sample,
     )
     return record(spec, spec.digest, settings, store)
 
@@ -98,6 +100,16 @@ def record(spec: RunSpec, root: str, settings: Settings, store: Store) -> RunSpe
 def is_late(interval: Interval, asked_at: dt.datetime, now: dt.datetime, patience_minutes: int) -> bool:
     """Whether a run has waited for its partition long enough."""
     return now >= max(interval.end, asked_at) + dt.timedelta(minutes=patience_minutes)
+
+
+def _sample(pipeline: PipelineSettings, interval: Interval, landing: pathlib.Path, say: Callable[[str], None]) -> Partition | None:
+    """The sample of what the model was asked during the interval, if one has landed."""
+    try:
+        found = LandingArea(landing, samples_of(pipeline.name)).partition(interval)
+    except NotLanded:
+        return None
+    say(f"serving sample: {found.rows} rows, {found.digest[:19]}")
+    return found
 
 
 def _window(

@@ -46,6 +46,14 @@ class CorruptPartition(LandingError):
     """The partition's folder does not hold what its manifest, or the run spec, says."""
 
 
+_SAMPLES = ".serving"
+
+
+def samples_of(pipeline: str) -> str:
+    """Under which name samples of what a pipeline's model is asked are delivered, beside its partitions: `taxi.serving`."""
+    return pipeline + _SAMPLES
+
+
 @dataclasses.dataclass(frozen=True)
 class LandingArea:
     """Where a pipeline's partitions are delivered.

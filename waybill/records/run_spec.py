@@ -86,6 +86,7 @@ class RunSpec:
       code: Identity of the code.
       environment: Identity of TFX's Python.
       trigger: Who asked.
+      sample: A sample of what the model was asked during the interval, if one had landed.
       derived_from: Digest of the spec whose finished nodes this one takes over by reference; empty for a fresh run.
     """
 
@@ -100,6 +101,7 @@ class RunSpec:
     environment: Environment
     trigger: Trigger
     derived_from: str = ""
+    sample: Partition | None = None
 
     @functools.cached_property
     def digest(self) -> str:
@@ -123,11 +125,11 @@ class RunSpec:
 
     def to_json(self) -> dict[str, Any]:
         """The spec as plain values."""
-        return {
+        value = {
             "pipeline": self.pipeline,
             "interval": self.interval.to_json(),
             "generation": self.generation,
-            "window": [dict(dataclasses.asdict(p), interval=p.interval.to_json()) for p in self.window],
+            "window": [_partition(p) for p in self.window],
             "absent": list(self.absent),
             "params": dict(self.params),
             "schema": self.schema,
@@ -136,6 +138,8 @@ class RunSpec:
             "trigger": dataclasses.asdict(self.trigger),
             "derived_from": self.derived_from,
         }
+        # Only where there is one: a run without has the digest that it has always had.
+        return value | ({"sample": _partition(self.sample)} if self.sample else {})
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> RunSpec:
@@ -149,15 +153,24 @@ class RunSpec:
                 **{
                     **value,
                     "interval": Interval.from_json(value["interval"]),
-                    "window": tuple(Partition(**dict(p, interval=Interval.from_json(p["interval"]))) for p in value["window"]),
+                    "window": tuple(map(_partition_from, value["window"])),
                     "absent": tuple(value["absent"]),
                     "code": Code(**value["code"]),
                     "environment": Environment(**value["environment"]),
                     "trigger": Trigger(**value["trigger"]),
+                    "sample": _partition_from(value["sample"]) if value.get("sample") else None,
                 }
             )
         except (KeyError, TypeError) as error:
             raise RecordError(f"this is not a run spec of this version of Waybill: {error}") from error
+
+
+def _partition(partition: Partition) -> dict[str, Any]:
+    return dict(dataclasses.asdict(partition), interval=partition.interval.to_json())
+
+
+def _partition_from(value: dict[str, Any]) -> Partition:
+    return Partition(**dict(value, interval=Interval.from_json(value["interval"])))
 
 
 def check_digest(text: str) -> str:
