@@ -21,6 +21,7 @@ import pytest
 import tensorflow as tf
 from harness import apart
 from installed import installed, let_pass
+from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 from tfx.components.util import model_utils
 from tfx.types import standard_artifacts
@@ -390,7 +391,11 @@ def test_a_process_that_has_run_tensorflow_has_a_fresh_one_try_the_model_since_i
 def test_good_warm_up_requests_are_replayed(small, tmp_path):
     logs = [predict(fare=3.5), classify(fare=7.0, payment_type="Cash")] * 2
 
-    verdict = judged(spoilt(small, tmp_path, lambda m: apart(lambda: write_warmup(m, logs))), tmp_path)
+    def prepare(model: pathlib.Path) -> None:
+        apart(lambda: write_warmup(model, logs))
+        apart(lambda: give_method(model, "tensorflow/serving/classify"))
+
+    verdict = judged(spoilt(small, tmp_path, prepare), tmp_path)
 
     assert verdict.decision is Decision.PASS
     assert rules(verdict, "infra.warmup")[0].found == "4"
@@ -404,11 +409,13 @@ def test_good_warm_up_requests_are_replayed(small, tmp_path):
         ([prediction_log_pb2.PredictionLog(session_run_log={}).SerializeToString()], "record 0 holds session_run_log"),
         (["many"], "more than 1000 requests"),
         (["damaged"], "its checksum does not match"),
+        (["classify"], "record 0 asks serving_default, whose method is tensorflow/serving/predict; expected tensorflow/serving/classify"),
     ],
 )
 def test_warm_up_requests_that_tensorflow_serving_would_not_take_are_blocked(small, tmp_path, logs, says):
     def spoil(model: pathlib.Path) -> None:
-        apart(lambda: write_warmup(model, [predict()] * 1001 if logs == ["many"] else [predict()] if logs == ["damaged"] else logs))
+        by_name = {"many": lambda: [predict()] * 1001, "damaged": lambda: [predict()], "classify": lambda: [classify(fare=7.0)]}
+        apart(lambda: write_warmup(model, by_name[logs[0]]() if logs[0] in by_name else logs))
         if logs == ["damaged"]:
             path = model / FILE
             path.write_bytes(path.read_bytes()[:-5] + b"!" + path.read_bytes()[-4:])
@@ -435,7 +442,12 @@ def test_a_warm_up_request_with_a_column_that_is_personal_is_blocked(small, tmp_
     }
     personal = ("payment_type",) if how == "as an input" else ("home", "name")
 
-    given = spoilt(small, tmp_path, lambda m: apart(lambda: write_warmup(m, [logs[how]])))
+    def prepare(model: pathlib.Path) -> None:
+        apart(lambda: write_warmup(model, [logs[how]]))
+        if "classification" in how:
+            apart(lambda: give_method(model, "tensorflow/serving/classify"))
+
+    given = spoilt(small, tmp_path, prepare)
 
     verdict = judged(given, tmp_path, InfraPolicy(personal_columns=personal))
     assert blocks(verdict) == ["warmup.personal"]
@@ -588,6 +600,13 @@ def write_warmup(model: pathlib.Path, logs: list[bytes]) -> None:
     with tf.io.TFRecordWriter(str(model / FILE)) as writer:
         for log in logs:
             writer.write(log)
+
+
+def give_method(folder: pathlib.Path, method: str) -> None:
+    model = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
+    model.meta_graphs[0].signature_def["serving_default"].method_name = method
+    (folder / "saved_model.pb").chmod(0o644)
+    (folder / "saved_model.pb").write_bytes(model.SerializeToString())
 
 
 def export(folder: pathlib.Path, kind: str = "") -> None:

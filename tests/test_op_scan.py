@@ -148,6 +148,26 @@ def test_a_model_that_cannot_be_read_is_no_model_without_bad_operations(tmp_path
         denied_ops(tmp_path)
 
 
+@pytest.mark.parametrize("other", ["saved_model.cpb", "saved_model.pbtxt"])
+def test_a_second_graph_beside_the_one_that_is_looked_at_is_refused(tmp_path, other):
+    export(tmp_path, lambda path: {"said": path + "!"})
+    (tmp_path / other).write_bytes(b"")
+    with pytest.raises(UnreadableModel, match=other.replace(".", r"\.")):
+        denied_ops(tmp_path)
+
+
+def test_a_signature_that_only_pythons_loader_offers_is_looked_at_too(tmp_path):
+    export(tmp_path, read)
+    model = saved_model_pb2.SavedModel.FromString((tmp_path / "saved_model.pb").read_bytes())
+    model.meta_graphs[0].signature_def.clear()
+    (tmp_path / "saved_model.pb").write_bytes(model.SerializeToString())
+    assert list(tf.saved_model.load(str(tmp_path)).signatures) == ["serving_default"]
+
+    (found,) = denied_ops(tmp_path)
+
+    assert (found.op, found.reached_from) == ("ReadFile", "a signature that only the object graph has")
+
+
 def test_every_operation_of_tensorflow_that_names_a_file_or_an_address_is_denied_or_known_to_be_good():
     names = re.compile(r"(^|_)(file|filenames?|file_pattern|ckpt_path|path|directory|address|descriptor_source)$")
     kinds = [kind for kind in map(op_def_registry.get, dir(tf.raw_ops)) if kind]

@@ -9,7 +9,7 @@ from typing import Any
 
 from waybill.serving import warmup
 from waybill.serving.errors import BadWarmup, UnreadableModel
-from waybill.serving.op_scan import denied_ops
+from waybill.serving.op_scan import denied_ops, methods_of
 from waybill.serving.words import one_line
 
 _LARGEST_GRAPH = 1 << 30  # bytes of `saved_model.pb`
@@ -31,14 +31,17 @@ def look(folder: pathlib.Path, allowed_ops: Collection[str]) -> dict[str, Any]:
     facts: dict[str, Any] = {"files": len(files), "size": sum(files.values()), "strangers": tuple(strangers)}
     if strangers:  # a link could lead anywhere
         return {**facts, "unreadable": "not looked at, because not all of it is plain files"}
+    methods: dict[str, str] = {}
     try:
         if files.get(folder / "saved_model.pb", 0) > _LARGEST_GRAPH:
             raise UnreadableModel(f"saved_model.pb has more than {_LARGEST_GRAPH} bytes")
         facts["denied"] = tuple(map(str, denied_ops(folder, allowed_ops)))
+        methods = methods_of(folder)
     except UnreadableModel as error:
         facts["unreadable"] = one_line(str(error))
     try:
         requests = warmup.read(folder)
+        warmup.check_methods(requests, methods)
         facts["warmup"] = len(requests)
         facts["warmup_columns"] = frozenset(name for request in requests for name in request.columns())
     except BadWarmup as error:

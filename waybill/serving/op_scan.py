@@ -77,12 +77,24 @@ def denied_ops(folder: pathlib.Path, allowed: Collection[str] = ()) -> tuple[Fou
       At most 100 of them, each once, in the order of what leads to them.
 
     Raises:
-      UnreadableModel: if there is no `saved_model.pb`, or it is damaged.
+      UnreadableModel: if there is no `saved_model.pb`, it is damaged, or another graph lies beside it.
     """
+    if others := sorted(path.name for path in folder.glob("saved_model.*") if path.name != "saved_model.pb"):
+        raise UnreadableModel(f"{str(folder)!r} holds {', '.join(others)}; expected saved_model.pb alone, since loaders differ")
     try:
         return _denied(folder, allowed)
     except IndexError as error:
         raise UnreadableModel(f"the graph of {str(folder)!r} names objects that it does not have ({error})") from error
+
+
+def methods_of(folder: pathlib.Path) -> dict[str, str]:
+    """The method of each signature, such as `tensorflow/serving/predict`, by the signature's name.
+
+    Raises:
+      UnreadableModel: if there is no `saved_model.pb`, or it is damaged.
+    """
+    graphs = _parsed(folder / "saved_model.pb").meta_graphs
+    return {name: signature.method_name for graph in graphs for name, signature in graph.signature_def.items()}
 
 
 def _denied(folder: pathlib.Path, allowed: Collection[str]) -> tuple[Found, ...]:
@@ -161,6 +173,7 @@ def _ways_in(graph: Any) -> Iterator[tuple[str, list[str], bool]]:
     """What makes nodes run: in words, the names it begins with, and whether it may save and restore."""
     for name, signature in graph.signature_def.items():
         yield f"signature {name}", [_node_of(each) for info in signature.outputs.values() for each in _tensors(info)], False
+    yield "a signature that only the object graph has", list(_of_signatures(graph.object_graph_def)), False
     for name in _RUN_BY_LOADERS:
         yield f"what loading runs ({name})", [_node_of(each) for each in _listed(graph.collection_def, name)], False
     yield "what makes and fills tables", list(_of_resources(graph.object_graph_def)), False
@@ -182,6 +195,16 @@ def _tensors(info: Any) -> list[str]:
 
 def _listed(collections: Mapping[str, Any], name: str) -> list[str]:
     return list(collections[name].node_list.value) if name in collections else []
+
+
+def _of_signatures(objects: Any) -> Iterator[str]:
+    """Functions that TensorFlow's Python loader offers as signatures, whatever the graph says they are."""
+    for root in objects.nodes[:1]:
+        for held in (child for child in root.children if child.local_name == "signatures"):
+            for signature in objects.nodes[held.node_id].children:
+                function = objects.nodes[signature.node_id]
+                yield from function.function.concrete_functions
+                yield function.bare_concrete_function.concrete_function_name
 
 
 def _of_resources(objects: Any) -> Iterator[str]:

@@ -16,7 +16,8 @@ from waybill.serving.golden import examples_of, values_of
 FILE = pathlib.PurePath("assets.extra", "tf_serving_warmup_requests")
 MAX_REQUESTS = 1000  # TensorFlow Serving does not load a model that has more
 _DEFAULT = "serving_default"
-_KINDS = ("predict_log", "classify_log", "regress_log")
+# Kinds of requests, and the method that TensorFlow Serving demands of their signature; it predicts with a signature of any method.
+_KINDS = {"predict_log": "", "classify_log": "tensorflow/serving/classify", "regress_log": "tensorflow/serving/regress"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,10 +27,12 @@ class Request:
     Attributes:
       signature: The signature it asks.
       message: TensorFlow Serving's PredictRequest, ClassificationRequest or RegressionRequest.
+      method: The method that the signature must have, or an empty text for any.
     """
 
     signature: str
     message: Any
+    method: str
 
     def columns(self) -> frozenset[str]:
         """Names of everything it holds a value of: its inputs, and the columns of tf.Examples in them."""
@@ -66,6 +69,22 @@ def read(folder: pathlib.Path) -> tuple[Request, ...]:
         raise BadWarmup(str(error)) from error
 
 
+def check_methods(requests: Iterable[Request], methods: Mapping[str, str]) -> None:
+    """Compares requests with what the model's signatures are for.
+
+    Args:
+      requests: The model's warm-up requests.
+      methods: The method of each of its signatures, by name.
+
+    Raises:
+      BadWarmup: if TensorFlow Serving would refuse one, and not load the model for it.
+    """
+    for number, request in enumerate(requests):
+        found = methods.get(request.signature, "")  # a signature that is not there is found out when it is asked
+        if request.method and found and found != request.method:
+            raise BadWarmup(f"record {number} asks {request.signature}, whose method is {found}; expected {request.method}")
+
+
 def _requests(path: pathlib.Path) -> Iterator[Request]:
     from google.protobuf.message import DecodeError
     from tensorflow_serving.apis import prediction_log_pb2
@@ -81,7 +100,7 @@ def _requests(path: pathlib.Path) -> Iterator[Request]:
         if kind not in _KINDS:
             raise BadWarmup(f"record {number} holds {kind or 'nothing'}; expected one of {', '.join(_KINDS)}")
         message = getattr(log, kind).request
-        yield Request(message.model_spec.signature_name or _DEFAULT, message)
+        yield Request(message.model_spec.signature_name or _DEFAULT, message, _KINDS[kind])
 
 
 def _examples(source: Any) -> list[bytes]:
