@@ -2,7 +2,8 @@
 
     python bench/local_runner.py FOLDER
 
-The pipeline is ours, stop by stop, except that the baseline is TFX's latest blessed model, since ours needs Waybill's launcher.
+The pipeline is ours, stop by stop, except that the baseline is TFX's latest blessed model, since ours needs Waybill's launcher, and that
+nobody decides what is served: TFX has no such stop, and ours decides from the record that Waybill's launcher keeps.
 """
 
 from __future__ import annotations
@@ -46,6 +47,10 @@ def pipeline_in(folder: pathlib.Path, partition: Partition) -> Any:
         releases=str(folder / "releases"),
     )
     made = pipeline.create_pipeline(spec_of(partition), partition=partition, places=places)
+    [promoter] = [component for component in made.components if component.id == "promoter"]
+    for before in promoter.upstream_nodes:
+        before.downstream_nodes.discard(promoter)
+    made.components = [component for component in made.components if component is not promoter]
     made.metadata_connection_config = metadata.sqlite_metadata_connection_config(str(folder / "mlmd.sqlite"))
     return made
 

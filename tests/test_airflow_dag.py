@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import datetime as dt
 import json
 import pathlib
@@ -173,3 +174,14 @@ def _starts(dag: DAG) -> list[dt.datetime]:
         last = info.data_interval
         starts.append(last.start)
     return starts
+
+
+def test_the_bench_draws_the_same_dag_of_tasks_that_do_nothing():
+    look = (
+        "import sys; sys.path.insert(0, 'bench/empty'); import taxi_dag\n"
+        "print([(task.task_id, getattr(task, 'operator_class', type(task)).__name__) for task in taxi_dag.dag.tasks])"
+    )
+    done = subprocess.run([sys.executable, "-c", look], cwd=settings.PROJECT, capture_output=True, text=True, check=True)
+    drawn = dict(ast.literal_eval(done.stdout.splitlines()[-1]))
+    assert set(drawn) == {node.id for node in Graph.load(settings.graph_path("taxi")).nodes}
+    assert set(drawn.values()) == {"Nothing"}

@@ -13,7 +13,7 @@ from waybill.records.settings import graph_path
 class Nothing(BaseOperator):
     """Returns at once."""
 
-    def __init__(self, *, pipeline: str = "", **kwargs: Any):
+    def __init__(self, *, pipeline: str = "", asset: str = "", **kwargs: Any):
         super().__init__(**kwargs)
 
     def execute(self, context: Any) -> list[dict[str, Any]]:
@@ -21,6 +21,8 @@ class Nothing(BaseOperator):
         return [{"index": 0, "label": "2013-01-01"}]
 
 
-dag_factory.NodeOperator = dag_factory.RunSpecOperator = Nothing  # type: ignore[misc,assignment]
+for _name, _kind in list(vars(dag_factory).items()):
+    if isinstance(_kind, type) and issubclass(_kind, BaseOperator):
+        setattr(dag_factory, _name, Nothing)
 
 dag = dag_factory.build_dag(graph_path("taxi"))
