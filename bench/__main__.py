@@ -6,14 +6,12 @@ Ends with status 1 when a figure is not what it must be.
 from __future__ import annotations
 
 import argparse
-import logging
 import pathlib
 import subprocess
 import sys
 import tempfile
 
 from bench import depth, report, runs, starts, training
-from waybill.cli import host
 from waybill.records.settings import PROJECT
 
 PARTS = ("runs", "training")
@@ -39,17 +37,14 @@ def main() -> int:
 
 def _runs(rounds: int) -> list[report.Figure]:
     """Whole runs, what happens before them, and how deep history may be."""
-    found = runs.measure(rounds, say)
+    # The short ones first, so that what is broken shows before half an hour is spent.
+    deep = depth.measure_apart(say)
     parsed = starts.dag_parse(say)
     with tempfile.TemporaryDirectory(prefix="waybill-bench-") as folder:
         started = starts.node_start(pathlib.Path(folder), say)
     say("ingestion, beside CsvExampleGen:")
     subprocess.run([sys.executable, str(PROJECT / "bench" / "ingest.py")], cwd=PROJECT, check=True)
-    # Last, because from here on this process has TFX imported, and the others would share the machine with it.
-    host.import_everything()
-    logging.getLogger().setLevel(logging.ERROR)
-    with tempfile.TemporaryDirectory(prefix="waybill-bench-") as folder:
-        deep = depth.measure(pathlib.Path(folder), say)
+    found = runs.measure(rounds, say)
     judged = report.figures(found, started, parsed, deep)
     report.write(judged, found, deep)
     return judged
