@@ -41,7 +41,7 @@ feature { name: "payment_type" type: BYTES domain: "payment_type" presence { min
 feature { name: "trip_start_hour" type: INT presence { min_fraction: 1.0 min_count: 1 } int_domain { min: 0 max: 23 } }
 string_domain { name: "payment_type" value: "Cash" value: "Credit Card" value: "Unknown" value: "No Charge" value: "Dispute" }
 """
-ALONE = dataclasses.replace(DATA_POLICY, drift=None, volume=None, leave_out_blocked=False)  # each span by itself
+ALONE = dataclasses.replace(DATA_POLICY, drift=None, skew=None, volume=None, leave_out_blocked=False)  # each span by itself
 TYPES = {"fare": float, "payment_type": str, "trip_start_hour": int}
 Rows = dict[str, list]
 
