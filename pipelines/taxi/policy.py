@@ -27,7 +27,7 @@ PREDICTION = "score"  # as `serving_default` returns it
 # another name 0.58; hours shifted by six 0.042, because each single hour has few trips.
 _AMOUNT = DriftLimit(warn_above=0.03, block_above=0.08)
 
-# Requests of a quarter beside its train split: every second trip, taken as if it had been asked for, is at most 0.043 away in any feature, and
+# Requests of a quarter beside its train split. Every second trip, taken as if it had been asked for, is at most 0.043 away in any feature;
 # fares in cents are 0.87. What no request has, or what the model does not read, is not compared.
 SKEW = DriftPolicy(
     numbers=DriftLimit(warn_above=0.08, block_above=0.15),
