@@ -1,4 +1,4 @@
-"""A release -> what is decided about it: promoted to the TensorFlow Serving base path, or held, with the reasons."""
+"""A release -> what is decided about it: promoted to the TensorFlow Serving base path, held with the reasons, or asked for."""
 
 from __future__ import annotations
 

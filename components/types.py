@@ -30,7 +30,7 @@ class Promotion(Artifact):
     """A folder with `promotion.json`: what a promoter decided about a release.
 
     Properties:
-      outcome: `promoted` or `held`.
+      outcome: `promoted`, `held`, or `asked`: another person has to agree, and the journal says what came of it.
       version: The release's version.
       says: The decision in a sentence, with its reasons.
     """

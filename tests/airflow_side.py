@@ -33,7 +33,8 @@ options = dict(word[2:].split("=", 1) for word in words if "=" in word)
 here = pathlib.Path({here!r})
 with (here / "calls.jsonl").open("a") as calls:
     calls.write(json.dumps({{"words": words, "environment": dict(os.environ)}}) + "\\n")
-answer = json.loads((here / (options.get("node", "run_spec") + ".json")).read_text())
+name = "answer" if words[0] == "answer" else options.get("node", "run_spec")
+answer = json.loads((here / (name + ".json")).read_text())
 for line in answer["prints"]:
     print(line, flush=True)
 if answer["hangs"]:

@@ -82,8 +82,11 @@ class Installation:
         deliver(self.settings.landing, self.pipeline.name, interval, {"data.csv": data}, rows, replace=True)
         return interval
 
-    def freeze(self, start: str, ticket: str = "ticket-1", *, kind: str = "manual", run: str = "", **params: Any) -> RunSpec:
-        trigger = Trigger(kind, "ada", run or f"{self.pipeline.name}/{start}", ticket)
+    def freeze(
+        self, start: str, ticket: str = "ticket-1", *, kind: str = "manual", run: str = "", promote: bool = False, **params: Any
+    ) -> RunSpec:
+        reason = "Q2 was a strike" if promote else ""
+        trigger = Trigger(kind, "ada", run or f"{self.pipeline.name}/{start}", ticket, reason, promote)
         request = freeze.FreezeRequest(self.interval(start), {**self.params, **params}, trigger)
         return apart(lambda: freeze.freeze(request, self.pipeline, self.settings, self.store, print))
 

@@ -16,6 +16,7 @@ from airflow.serialization.serialized_objects import DagSerialization
 from airflow_side import edges, graph
 
 from waybill.orchestration.dag_factory import build_dag
+from waybill.orchestration.doctor import build_doctor_dag
 from waybill.orchestration.journey import path
 from waybill.records import settings
 from waybill.records.errors import RecordError
@@ -66,7 +67,18 @@ def test_every_dag_file_loads_without_error_and_without_anything_heavy(loaded: d
 
 def test_tasks_and_edges_of_every_dag_are_its_graphs(loaded: dict) -> None:
     for dag_id, tasks in loaded["dags"].items():
-        assert tasks == edges(Graph.load(settings.graph_path(dag_id)))
+        assert tasks == ({"doctor": []} if dag_id == "waybill_doctor" else edges(Graph.load(settings.graph_path(dag_id))))
+
+
+def test_the_doctor_looks_once_a_day_from_the_first_on_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    dag = build_doctor_dag()
+    assert (dag.timetable.expression, dag.is_paused_upon_creation, dag.catchup) == ("0 5 * * *", False, False)
+    assert dag.get_task("doctor").retries == 1, "what is only under way is gone at a second look"
+    monkeypatch.setenv("WAYBILL_DOCTOR_SCHEDULE", "0 * * * *")
+    assert build_doctor_dag().timetable.expression == "0 * * * *"
+    monkeypatch.setenv("WAYBILL_DOCTOR_SCHEDULE", "daily")
+    with pytest.raises(RecordError, match="WAYBILL_DOCTOR_SCHEDULE is 'daily'"):
+        build_doctor_dag()
 
 
 def test_tasks_and_edges_equal_the_graph(dag: DAG) -> None:
@@ -123,6 +135,11 @@ def test_the_form_has_a_typed_field_with_words_and_a_default_for_every_parameter
     assert all(field.description for field in fields.values())
     assert fields["interval_start"].schema["format"] == "date"
     assert (fields["window"].value, fields["window"].schema["type"], fields["window"].schema["maximum"]) == (4, "integer", 16)
+
+
+def test_who_triggers_a_run_can_ask_that_it_be_served_where_the_pipeline_serves() -> None:
+    field = build_dag(settings.graph_path("taxi")).params.get_param("promote")
+    assert field.value is False and "another user has to agree" in field.description
 
 
 @pytest.mark.parametrize(

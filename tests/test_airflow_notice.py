@@ -69,6 +69,11 @@ def test_a_hold_is_told_though_nothing_failed() -> None:
     assert SENT == ["held | data_gate | it is older | http://airflow/log"]
 
 
+def test_a_release_that_waits_for_a_person_is_told_with_the_address_where_they_answer() -> None:
+    tell(event="approval waiting", says="needs two persons")
+    assert SENT == ["approval waiting | data_gate | needs two persons | http://airflow/log/required_actions"]
+
+
 def test_nobody_is_told_of_what_they_did_not_ask_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WAYBILL_NOTIFY", "late, failed")
     tell(NodeStopped("data_gate: blocked", Outcome.BLOCKED))

@@ -18,10 +18,11 @@ from airflow_side import alive, gone
 
 from waybill.cli import marked, services
 from waybill.cli.airflow_client import AirflowClient, AirflowRefused, AirflowUnreachable
-from waybill.cli.airflow_environment import MARK, airflow_environment, password
+from waybill.cli.airflow_environment import MARK, airflow_environment, host_environment, password
 from waybill.cli.service_record import Record
 from waybill.cli.services import AirflowService, AlreadyRunning, ServiceError
 from waybill.records import settings
+from waybill.records.errors import RecordError
 
 SLEEP = [sys.executable, "-c", "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(600)"]
 
@@ -137,6 +138,26 @@ def test_secrets_are_made_once_and_only_their_owner_may_read_them(tmp_path: path
     assert len(files) == 4
     assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
     assert password(tmp_path) in (tmp_path / "passwords.json").read_text()
+
+
+def test_a_notifier_reaches_airflow_and_not_the_processes_that_nodes_are_forked_from(tmp_path: pathlib.Path) -> None:
+    text = '{"class": "a.Notifier", "url": "https://hooks/secret"}'
+    where = settings.load({"WAYBILL_HOME": str(tmp_path), "WAYBILL_NOTIFIER": text})
+    made = airflow_environment(where, tmp_path / "airflow", 1, "m", {})
+    assert settings.load(made).notifier == where.notifier
+    assert "WAYBILL_NOTIFIER" not in host_environment(where, "m", {"WAYBILL_NOTIFIER": text})
+
+
+def test_further_people_can_log_in_as_users_each_with_a_password_of_their_own(tmp_path: pathlib.Path) -> None:
+    before = password(tmp_path)
+    where = settings.load({"WAYBILL_HOME": str(tmp_path), "WAYBILL_AIRFLOW_USERS": "alice, bob"})
+    made = airflow_environment(where, tmp_path, 1, "m", {})
+    assert made["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"] == "admin:admin,alice:user,bob:user"
+    known = [password(tmp_path, name) for name in ("admin", "alice", "bob")]
+    assert known[0] == before and len(set(known)) == 3
+    assert stat.S_IMODE((tmp_path / "passwords.json").stat().st_mode) == 0o600
+    with pytest.raises(RecordError, match="WAYBILL_AIRFLOW_USERS is 'eve:admin'"):
+        settings.load({"WAYBILL_AIRFLOW_USERS": "alice,eve:admin"})
 
 
 def test_a_taken_port_is_left_to_whoever_has_it() -> None:

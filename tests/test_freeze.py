@@ -7,6 +7,7 @@ import dataclasses
 import datetime as dt
 import json
 import pathlib
+import re
 
 import pytest
 from harness import Installation, apart, make_tiny
@@ -26,9 +27,9 @@ def tiny(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Installatio
     return made
 
 
-def ask(tiny: Installation, start: str = "2013-04-01", **others: str) -> NodeResult:
+def ask(tiny: Installation, start: str = "2013-04-01", **others: object) -> NodeResult:
     defaults = {"end": "", "kind": "manual", "who": "ada", "run": "tiny/run", "ticket": "t", "reason": "", "asked_at": "", "params": "{}"}
-    args = argparse.Namespace(pipeline="tiny", start=start, **{**defaults, **others})
+    args = argparse.Namespace(pipeline="tiny", start=start, **{**defaults, "promote": False, **others})
     return apart(lambda: nodes.frozen(args, tiny.settings, print))
 
 
@@ -55,6 +56,18 @@ def test_the_frozen_spec_stands_on_the_runs_context(tiny: Installation) -> None:
     properties = reads.context_properties(tiny.store, "pipeline_run", str(result.extra["run"]))
     assert properties["run_spec"] == result.extra["spec"]
     assert json.loads(properties["run_spec_json"])["trigger"]["who"] == "ada"
+
+
+@pytest.mark.parametrize(
+    ("how", "said"), [({"who": ""}, "expected a person"), ({"reason": ""}, "is empty"), ({"reason": "a\nb"}, "U\\+000A")]
+)
+def test_a_wish_that_the_release_be_served_needs_a_person_and_a_reason(tiny: Installation, how: dict[str, str], said: str) -> None:
+    tiny.land("2013-04-01")
+    refused = ask(tiny, promote=True, **{"reason": "a strike", **how})
+    assert refused.outcome is Outcome.REFUSED
+    assert re.search(said, refused.message)
+    asked = ask(tiny, promote=True, reason="a strike")
+    assert specs.load(tiny.settings.specs, asked.extra["spec"]).trigger.promote
 
 
 def test_the_window_has_what_landed_and_names_what_did_not(tiny: Installation) -> None:

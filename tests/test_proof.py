@@ -21,10 +21,10 @@ from reference import Release, Run, World
 from waybill.cli import main as command
 from waybill.records.node import NodeResult, Outcome
 from waybill.records.person import Person
-from waybill.serving import base_path, releases, state
-from waybill.serving.errors import DecisionRefused
+from waybill.serving import base_path, releases, requests, state
+from waybill.serving.errors import DecisionRefused, RequestVoid
 from waybill.serving.promotion import Desk
-from waybill.store import reads
+from waybill.store import journal, reads
 
 STARTS = ("2013-01-01", "2013-04-01", "2013-07-01", "2013-10-01", "2014-01-01")
 WINDOW = 2
@@ -51,10 +51,10 @@ class History(RuleBasedStateMachine):
         for quarter, start in enumerate(STARTS):
             self._land(quarter, start)
 
-    @rule(quarter=quarters, kind=kinds, good=st.integers(0, 4))
-    def run(self, quarter: int, kind: str, good: int) -> None:
-        """The schedule, a backfill or a person runs a quarter; asked for again, it is a clear of the same run."""
-        self._run(quarter, kind, good > 0)
+    @rule(quarter=quarters, kind=kinds, good=st.integers(0, 4), wish=st.booleans())
+    def run(self, quarter: int, kind: str, good: int, wish: bool) -> None:
+        """The schedule, a backfill or a person runs a quarter, wishing or not that it be served; asked for again, it is a clear."""
+        self._run(quarter, kind, good > 0, wish and kind != "scheduled")
 
     @rule(quarter=quarters, content=st.integers(0, 9))
     def correct(self, quarter: int, content: int) -> None:
@@ -98,6 +98,21 @@ class History(RuleBasedStateMachine):
         except DecisionRefused:
             assert expected == "refused"
 
+    @precondition(lambda self: hasattr(self, "world") and self.world.asked)
+    @rule(data=st.data(), agrees=st.booleans())
+    def answer(self, data: st.DataObject, agrees: bool) -> None:
+        """Another person answers what somebody has asked for."""
+        release = data.draw(st.sampled_from(sorted(self.world.asked)))
+        entries = journal.entries(self.installation.store, state.subject("small"))
+        request, expected = requests.last(entries, _version(release)), self.world.answer(release, agrees)
+        assert request is not None
+        try:
+            desk = self._desk()
+            decided = desk.approve(request.number, GRACE, "seen") if agrees else desk.decline(request.number, GRACE, "seen")
+            assert decided.outcome == expected
+        except RequestVoid:
+            assert expected == "void"
+
     @rule(pinned=st.booleans())
     def pin(self, pinned: bool) -> None:
         self._desk().pin(pinned, ADA, "in doubt")
@@ -124,20 +139,20 @@ class History(RuleBasedStateMachine):
         self.world.land(quarter, content)
         self.installation.land(STARTS[quarter], content)
 
-    def _freeze(self, quarter: int, kind: str, good: bool):
+    def _freeze(self, quarter: int, kind: str, good: bool, wish: bool = False):
         self.asked += 1
         quality = "good" if good else "bad"
         run, ticket = self._asked_by(quarter, kind), f"asking {self.asked}"
-        return self.installation.freeze(STARTS[quarter], ticket, kind=kind, run=run, window=WINDOW, quality=quality)
+        return self.installation.freeze(STARTS[quarter], ticket, kind=kind, run=run, promote=wish, window=WINDOW, quality=quality)
 
     def _asked_by(self, quarter: int, kind: str) -> str:
         return f"small/{kind}__{STARTS[quarter]}"
 
-    def _run(self, quarter: int, kind: str, good: bool) -> None:
-        self._compare(quarter, kind, good, self.installation.run_in_one(self._freeze(quarter, kind, good)))
+    def _run(self, quarter: int, kind: str, good: bool, wish: bool) -> None:
+        self._compare(quarter, kind, good, self.installation.run_in_one(self._freeze(quarter, kind, good, wish)), wish)
 
-    def _compare(self, quarter: int, kind: str, good: bool, results: list[NodeResult]) -> None:
-        expected: Run = self.world.run(quarter, self._asked_by(quarter, kind), kind == "scheduled", good)
+    def _compare(self, quarter: int, kind: str, good: bool, results: list[NodeResult], wish: bool = False) -> None:
+        expected: Run = self.world.run(quarter, self._asked_by(quarter, kind), kind == "scheduled", good, wish)
         found = {result.node: result for result in results}
         name = f"small.{_span(quarter)}.g{expected.generation}"
         assert found["trainer"].run == name

@@ -23,6 +23,8 @@ def up(args: argparse.Namespace) -> int:
         return 1
     user, password = service.login()
     print(f"Airflow's UI: {record.address}   user {user}, password {password}")
+    if settings.airflow_users:
+        print(f"Others who can log in: {', '.join(settings.airflow_users)}; their passwords are in {service.home / 'passwords.json'}")
     print(f"Everything is kept under {settings.home}. End it with: make down")
     return 0
 

@@ -33,9 +33,12 @@ def airflow_environment(
       dags: Folder of DAG files.
     """
     direct = {name: ",".join(filter(None, (environ.get(name), _LOOPBACK))) for name in ("no_proxy", "NO_PROXY")}
-    configuration = {f"AIRFLOW__{section}__{key}".upper(): value for (section, key), value in _configuration(home, port, dags).items()}
+    configuration = {
+        f"AIRFLOW__{section}__{key}".upper(): value for (section, key), value in _configuration(settings, home, port, dags).items()
+    }
     return {
         **host_environment(settings, mark, environ),
+        **_notifier(settings),
         **direct,
         "AIRFLOW_HOME": str(home),
         "AIRFLOW_CONFIG": str(home / "airflow.cfg"),
@@ -50,11 +53,21 @@ def host_environment(settings: Settings, mark: str, environ: Mapping[str, str]) 
     return {**kept, **_waybill(settings), MARK: mark, "PYTHONUNBUFFERED": "1"}
 
 
-def password(home: pathlib.Path) -> str:
-    """The login's password, made at the first call."""
+def password(home: pathlib.Path, user: str = USER) -> str:
+    """A login's password, made at the first call."""
     file = home / "passwords.json"
-    text = _once(file, lambda: json.dumps({USER: secrets.token_urlsafe(12)}))
-    return str(json.loads(text)[USER])
+    known = json.loads(_once(file, lambda: json.dumps({USER: secrets.token_urlsafe(12)})))
+    if user not in known:
+        known[user] = secrets.token_urlsafe(12)
+        file.unlink()
+        _once(file, lambda: json.dumps(known))
+    return str(known[user])
+
+
+def _notifier(settings: Settings) -> dict[str, str]:
+    """For Airflow's processes alone, since it may hold an address with a secret in it."""
+    notifier = settings.notifier
+    return {"WAYBILL_NOTIFIER": json.dumps({"class": notifier.path, **notifier.arguments})} if notifier else {}
 
 
 def _waybill(settings: Settings) -> dict[str, str]:
@@ -71,19 +84,24 @@ def _waybill(settings: Settings) -> dict[str, str]:
         "WAYBILL_NODE_MEMORY": str(settings.node_memory),
         "WAYBILL_NODE_THREADS": str(settings.node_threads),
         "WAYBILL_RETRY_SECONDS": str(settings.retry_seconds),
+        "WAYBILL_OPEN_WORKERS": "1" if settings.open_workers else "0",
         "WAYBILL_NOTIFY": ",".join(sorted(settings.notify)),
+        "WAYBILL_DOCTOR_SCHEDULE": settings.doctor_schedule,
+        "WAYBILL_AIRFLOW_USERS": ",".join(settings.airflow_users),
     }
 
 
-def _configuration(home: pathlib.Path, port: int, dags: pathlib.Path) -> dict[tuple[str, str], str]:
-    password(home)
+def _configuration(settings: Settings, home: pathlib.Path, port: int, dags: pathlib.Path) -> dict[tuple[str, str], str]:
+    users = {USER: "admin", **dict.fromkeys((name for name in settings.airflow_users if name != USER), "user")}
+    for name in users:
+        password(home, name)
     return {
         ("core", "dags_folder"): str(dags),
         ("core", "load_examples"): "False",
         ("core", "executor"): "LocalExecutor",
         ("core", "parallelism"): str(max(4, os.cpu_count() or 1)),  # most tasks wait for their node's process; the nodes use the cores
         ("core", "fernet_key"): _secret(home, "fernet", 32),
-        ("core", "simple_auth_manager_users"): f"{USER}:admin",
+        ("core", "simple_auth_manager_users"): ",".join(f"{name}:{role}" for name, role in users.items()),
         ("core", "simple_auth_manager_passwords_file"): str(home / "passwords.json"),
         ("core", "execution_api_server_url"): f"http://127.0.0.1:{port}/execution/",
         ("api", "base_url"): f"http://127.0.0.1:{port}",

@@ -23,10 +23,9 @@ from waybill.lineage import chain
 from waybill.records import settings as places
 from waybill.records.interval import Interval, parse_moment
 from waybill.records.settings import Settings
-from waybill.serving import base_path, state
+from waybill.serving import base_path, releases, standing, state
 from waybill.serving.promotion import Decided, Desk
-from waybill.serving.state import ServingState
-from waybill.store import generations
+from waybill.store import generations, journal
 from waybill.store.connection import Store
 
 PIPELINE = "taxi"
@@ -141,7 +140,7 @@ def _is_served(settings: Settings, version: int, when: str) -> list[str]:
 def _look(settings: Settings) -> list[str]:
     """Looks at every release from disk and lineage, and shows the newest."""
     store = Store(settings.store_url)
-    now = state.read(store, PIPELINE)
+    entries, promoter = journal.entries(store, state.subject(PIPELINE)), load.graph_of(PIPELINE).promoter
     print("\nReleases:")
     problems = []
     versions = {}
@@ -151,7 +150,8 @@ def _look(settings: Settings) -> list[str]:
         released = [n for n in found if chain.release(store, PIPELINE, interval.version(n))]
         versions[start] = [interval.version(n) for n in released]
         for version in versions[start]:
-            print(f"  quarter of {start}: {version}  {_standing(version, now)}")
+            is_now = standing.of(store, releases.find(store, PIPELINE, version), entries, promoter)
+            print(f"  quarter of {start}: {version}  {', '.join(is_now.words)}")
         if not released:
             problems.append(f"the quarter of {start} has no release")
     if versions[AGAIN] and len(versions[AGAIN]) < 2:
@@ -163,10 +163,6 @@ def _look(settings: Settings) -> list[str]:
     if versions[QUARTERS[-1]]:
         print("\n" + "\n".join(summarise(settings, store, PIPELINE, versions[QUARTERS[-1]][-1]).lines))
     return problems
-
-
-def _standing(version: int, now: ServingState) -> str:
-    return "served" if version == now.stable else "was served before" if version in now.before else "held"
 
 
 def _next_steps() -> None:

@@ -11,6 +11,7 @@ from waybill.cli import load
 from waybill.cli.airflow_client import AirflowRefused, AirflowUnreachable
 from waybill.cli.services import AirflowService
 from waybill.launch import left_open, specs
+from waybill.launch.backends import end_with_standard_input
 from waybill.launch.errors import LaunchError
 from waybill.launch.lease import is_held
 from waybill.launch.older import RUN, is_over
@@ -29,6 +30,8 @@ from waybill.store.errors import StoreError
 
 def doctor(args: argparse.Namespace) -> int:
     """Looks at everything, mends what is safe if asked to; 0 only when nothing disagrees any more."""
+    if args.lifeline:
+        end_with_standard_input()
     settings = places.load()
     store = Store(settings.store_url)
     names = [args.pipeline] if args.pipeline else load.names()

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from waybill.cli import waive_words
+from waybill.cli import orchestrator_words, waive_words
 from waybill.records.errors import RecordError, Refusal
 
 EPILOG = """\
@@ -23,6 +23,7 @@ SHOWN = 20  # lines of a list that nobody said how long they want
 DECISIONS = {
     "promote": "serve a release; an older interval's needs a second person",
     "approve": "agree to a promotion that somebody else asked for",
+    "decline": "end such a request with a no",
     "rollback": "serve a version again that was served before, and pin it",
     "pin": "keep scheduled runs from promoting by themselves",
     "unpin": "let scheduled runs promote by themselves again",
@@ -59,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
     _everyday(verbs)
     waive_words.add(verbs)
     _serving(verbs)
-    _orchestrators(verbs)
+    orchestrator_words.add(verbs)
     return top
 
 
@@ -140,42 +141,16 @@ def _serving(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     doctor.add_argument("pipeline", nargs="?", default="", help="only this one; default: all")
     doctor.add_argument("--repair", action="store_true", help="mend what is safe")
     doctor.add_argument("--json", action="store_true", help="as one JSON object")
+    doctor.add_argument("--lifeline", action="store_true", help="end when standard input is closed")
     for name, says in DECISIONS.items():
         verb = verbs.add_parser(name, help=says, description=f"{says[0].upper()}{says[1:]}. Asked twice, it is done once.")
         verb.add_argument("pipeline", help="name of the pipeline, which is the model's")
         if name in ("promote", "rollback"):
             verb.add_argument("version", type=int, help="the release, as `waybill releases` shows it")
-        if name == "approve":
+        if name in ("approve", "decline"):
             verb.add_argument("number", type=int, help="the request, as `waybill status` shows it")
         verb.add_argument("--why", required=True, help="the reason, for the record")
         verb.add_argument("--as", dest="who", default="", metavar="USER", help="for orchestrators: the user who is logged in there")
-
-
-def _orchestrators(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    freeze = verbs.add_parser("run-spec", help="freeze a run; called by the first task of a DAG run")
-    freeze.add_argument("pipeline")
-    freeze.add_argument("--start", required=True, help="start of the data interval, ISO 8601")
-    freeze.add_argument("--end", default="", help="its end, checked against the schedule")
-    freeze.add_argument("--kind", required=True, choices=("scheduled", "backfill", "manual", "command_line"))
-    freeze.add_argument("--who", default="", help="the person who asked; empty for the schedule")
-    freeze.add_argument("--run", required=True, help="the orchestrator's name of the run")
-    freeze.add_argument("--ticket", required=True, help="names this asking: the same until a person clears something")
-    freeze.add_argument("--reason", default="")
-    freeze.add_argument("--asked-at", default="", help="when the run began to wait for its data, ISO 8601; default now")
-    freeze.add_argument("--params", default="{}", help="JSON object")
-    freeze.add_argument("--lifeline", action="store_true", help="end when standard input is closed")
-    node = verbs.add_parser("node", help="run one node of a frozen run").add_subparsers(dest="node_verb", metavar="run", required=True)
-    run = node.add_parser("run", help="one attempt at one node; the last line is its result as JSON")
-    run.add_argument("--spec", required=True, help="digest of the run spec, as run-spec printed it")
-    run.add_argument("--node", required=True, help="node id, the same word as the Airflow task id")
-    run.add_argument("--attempt", type=int, default=1, help="number of the attempt, from 1")
-    run.add_argument("--ticket", required=True, help="as for run-spec")
-    run.add_argument("--asked-by", default="", help="the orchestrator's name of the run, checked against the spec's")
-    run.add_argument("--index", type=int, help="for a node mapped over the window: the position of its span, from 0")
-    run.add_argument(
-        "--over", action="append", default=[], metavar="RUN", help="an older interval's run that is over though the store does not show it"
-    )
-    run.add_argument("--lifeline", action="store_true", help="end when standard input is closed")
 
 
 def _verb(args: argparse.Namespace) -> Callable[[argparse.Namespace], int]:
@@ -191,6 +166,10 @@ def _verb(args: argparse.Namespace) -> Callable[[argparse.Namespace], int]:
         from waybill.cli import nodes
 
         return nodes.freeze_run if args.verb == "run-spec" else nodes.run
+    if args.verb == "answer":
+        from waybill.cli import answer
+
+        return answer.answer
     if args.verb == "run":
         from waybill.cli import run
 

@@ -22,6 +22,7 @@ from waybill.records.distribution import Distribution
 from waybill.records.errors import RecordError
 from waybill.records.interval import Interval, parse_moment
 from waybill.records.node import RUN_SPEC, NodeRequest, NodeResult, Outcome
+from waybill.records.person import airflow_user, one_line
 from waybill.records.run_spec import Trigger
 from waybill.records.settings import Settings
 from waybill.store.connection import Store
@@ -51,7 +52,8 @@ def frozen(args: argparse.Namespace, settings: Settings, tell: Callable[[str], N
         interval = interval_from(pipeline, parse_moment(args.start))
         if args.end and Interval(interval.start, parse_moment(args.end)) != interval:
             raise RecordError(f"the interval was given an end of {args.end}; by the schedule it ends at {interval.end.isoformat()}")
-        trigger = Trigger(kind=args.kind, who=args.who, run=args.run, ticket=args.ticket, reason=args.reason)
+        trigger = Trigger(args.kind, args.who, args.run, args.ticket, args.reason, promote=args.promote)
+        _check_wish(trigger)
         request = freeze.FreezeRequest(interval, json.loads(args.params), trigger)
         store = Store(settings.store_url)
         try:
@@ -72,6 +74,13 @@ def frozen(args: argparse.Namespace, settings: Settings, tell: Callable[[str], N
     processes = max(1, len(Distribution.of(spec.params).places))
     extra = {"spec": spec.digest, "run": spec.run, "window": spans, "processes": processes}
     return NodeResult(RUN_SPEC, Outcome.COMPLETE, f"{spec.run}: {len(spans)} spans, {spec.digest}", run=spec.run, extra=extra)
+
+
+def _check_wish(trigger: Trigger) -> None:
+    """Raises RecordError if somebody asks that the release be served who is not named, or does not say why."""
+    if trigger.promote:
+        airflow_user(trigger.who)
+        one_line("the reason why the release should be served", trigger.reason)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -120,6 +129,10 @@ def ready(ahead: bool) -> Callable[[list[str]], int]:
         args = parser().parse_args(words)
         if args.verb == "run-spec":
             return freeze_run(args)
+        if args.verb == "answer":
+            from waybill.cli import answer
+
+            return answer.answer(args)
         return _run(args, ForkBackend(execute_work, places.load().node_memory, ready=executing, reap=False))
 
     return command

@@ -1,30 +1,12 @@
-"""The process -> the authenticated person behind it, as records name people."""
+"""Who a command is run for -> an authenticated person, as records name people."""
 
 from __future__ import annotations
 
-import os
-import pwd
-
+from waybill.launch.account import OURS, me
 from waybill.records.errors import RecordError
 from waybill.records.person import Person, check_person
 
-_OURS = "os:"
-
-
-def me() -> str:
-    """Who runs this process: the operating system's user by its number, such as `os:ada`.
-
-    Environment variables play no part: everybody can set them.
-
-    Raises:
-      RecordError: if the operating system's name of the user cannot stand in a record.
-    """
-    number = os.getuid()
-    try:
-        name = pwd.getpwuid(number).pw_name
-    except KeyError:  # in a container, a number may have no name
-        name = str(number)
-    return check_person(f"{_OURS}{name}")
+__all__ = ["me", "on_behalf"]
 
 
 def on_behalf(other: str) -> Person:
@@ -37,6 +19,6 @@ def on_behalf(other: str) -> Person:
     Raises:
       RecordError: if it is no person, or another user of the operating system, who can run the command as themselves.
     """
-    if other.startswith(_OURS):
+    if other.startswith(OURS):
         raise RecordError(f"--as is {other[:40]!r}; a user of the operating system runs the command as themselves. Expected airflow:NAME")
     return Person(check_person(other) if other else me(), me())

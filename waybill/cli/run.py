@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     graph = load.graph_of(args.pipeline)
     asked = argparse.Namespace(
         pipeline=args.pipeline, start=args.interval, end="", kind="command_line", who=person.me(), run=f"waybill run/{ticket}",
-        ticket=ticket, reason=args.reason, asked_at="", params=args.params,
+        ticket=ticket, reason=args.reason, promote=False, asked_at="", params=args.params,
     )  # fmt: skip
     spec = nodes.frozen(asked, settings, nodes.say)
     print(f"{RUN_SPEC}: {spec.message}", flush=True)

@@ -111,11 +111,11 @@ class AirflowService:
         """What is recorded of the service that was started last and not ended."""
         return Record.read(self._file)
 
-    def login(self) -> tuple[str, str]:
+    def login(self, user: str = USER) -> tuple[str, str]:
         """User name and password of the UI."""
-        return USER, password(self.home)
+        return user, password(self.home, user)
 
-    def client(self) -> AirflowClient:
+    def client(self, user: str = USER) -> AirflowClient:
         """A client of the running service.
 
         Raises:
@@ -124,7 +124,7 @@ class AirflowService:
         record = self.record()
         if record is None:
             raise ServiceError("Airflow does not run; start it with `make up`")
-        return AirflowClient(record.address, *self.login())
+        return AirflowClient(record.address, *self.login(user))
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:

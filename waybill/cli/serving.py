@@ -1,4 +1,4 @@
-"""`waybill status`, `releases`, `promote`, `approve`, `rollback`, `pin`, `unpin`: what is served, and who decided it."""
+"""`waybill status`, `releases`, `promote`, `approve`, `decline`, `rollback`, `pin`, `unpin`: what is served, and who decided it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from waybill.cli import load, person
 from waybill.records import settings as places
 from waybill.records.person import one_line
 from waybill.records.settings import Settings
-from waybill.serving import base_path, releases, state
+from waybill.serving import base_path, releases, standing, state
 from waybill.serving.promotion import Decided, Desk
 from waybill.serving.releases import Release
+from waybill.serving.standing import Standing
 from waybill.serving.state import ServingState
-from waybill.store import journal, reads
+from waybill.store import journal
 from waybill.store.connection import Store
 from waybill.store.journal import Entry
 
@@ -31,6 +32,7 @@ def decide(args: argparse.Namespace) -> int:
     choices: dict[str, Callable[[], Decided]] = {
         "promote": lambda: desk.promote(args.version, by, why),
         "approve": lambda: desk.approve(args.number, by, why),
+        "decline": lambda: desk.decline(args.number, by, why),
         "rollback": lambda: desk.rollback(args.version, by, why),
         "pin": lambda: desk.pin(True, by, why),
         "unpin": lambda: desk.pin(False, by, why),
@@ -63,14 +65,13 @@ def status(args: argparse.Namespace) -> int:
 def show_releases(args: argparse.Namespace) -> int:
     """Shows a model's releases, the newest first."""
     _, store = _here(args)
-    now = state.read(store, args.pipeline)
-    found = releases.newest(store, args.pipeline, args.limit)
-    rows = [(release, _standing(release, found, now), _promotion(store, release)) for release in found]
+    entries, promoter = journal.entries(store, state.subject(args.pipeline)), load.graph_of(args.pipeline).promoter
+    rows = [(release, standing.of(store, release, entries, promoter)) for release in releases.newest(store, args.pipeline, args.limit)]
     if args.json:
         print(json.dumps({"releases": [_release(*row) for row in rows]}, indent=1))
         return 0
-    for release, standing, why in rows:
-        print(f"{release.version}  {release.interval.label:<16} g{release.generation:<3} {standing:<22} {why}")
+    for release, is_now in rows:
+        print(f"{release.version}  {release.interval.label:<16} g{release.generation:<3} {_words_of(is_now):<26} {is_now.why}")
     if not rows:
         print(f"{args.pipeline} has no releases yet")
     return 0
@@ -82,26 +83,13 @@ def _here(args: argparse.Namespace) -> tuple[Settings, Store]:
     return settings, Store(settings.store_url)
 
 
-def _standing(release: Release, all_of_them: list[Release], now: ServingState) -> str:
-    """What a release is, in a word or two."""
-    words = ["stable" if release.version == now.stable else "was served" if release.version in now.before else "held"]
-    words.append("kept" if release.version in now.kept else "")
-    words.append("removed" if release.version in now.pruned else "")
-    newer = [r for r in all_of_them if r.interval == release.interval and r.generation > release.generation]
-    words.append("superseded" if newer else "")
-    return ", ".join(word for word in words if word)
-
-
-def _promotion(store: Store, release: Release) -> str:
-    """What the run's own promoter said."""
-    done = reads.successful_execution(store, release.model, release.run, "promoter")
-    found = [a for group in reads.outputs(store, done.id).values() for a in group] if done else []
-    return str(found[0].properties.get("says", "")) if found else "its promoter has not run"
-
-
-def _release(release: Release, standing: str, why: str) -> dict[str, Any]:
+def _release(release: Release, is_now: Standing) -> dict[str, Any]:
     said = {"version": release.version, "run": release.run, "interval": release.interval.to_json(), "digest": release.digest}
-    return {**said, "state": standing, "why": why}
+    return {**said, "state": ", ".join(is_now.words), "superseded_by": is_now.superseded_by, "why": is_now.why}
+
+
+def _words_of(is_now: Standing) -> str:
+    return ", ".join(is_now.words) + (f" by g{is_now.superseded_by}" if is_now.superseded_by else "")
 
 
 def _served(now: ServingState) -> str:

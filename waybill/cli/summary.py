@@ -103,7 +103,8 @@ def _story(links: list[chain.Link], spec: RunSpec) -> Iterator[str]:
     for kind, group in shown.items():
         made_by = group[0].made_by.rsplit(".", 1)[-1] or "?"
         named = ", ".join(f"{link.artifact.id} {link.artifact.digest[7:15]}" for link in group)
-        yield f"  {'  ' * min(group[0].depth, 6)}{kind:<18} {made_by:<22} {named}"
+        later = max(link.superseded_by for link in group)
+        yield f"  {'  ' * min(group[0].depth, 6)}{kind:<18} {made_by:<22} {named}" + (f"  superseded by g{later}" if later else "")
     reached = {str(link.artifact.properties.get("input_fingerprint", "")) for link in links}
     for partition in spec.window:
         yield f"  {'  ' * 6}landed {partition.interval.label}  {partition.rows} rows  {partition.digest[:23]}"

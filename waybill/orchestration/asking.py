@@ -12,7 +12,7 @@ from waybill.records import digest
 from waybill.records.errors import RecordError
 from waybill.records.interval import parse_moment
 
-INTERVAL_START = "interval_start"  # the one field of the form that is no parameter of the pipeline
+INTERVAL_START, PROMOTE = "interval_start", "promote"  # the fields of the form that are no parameters of the pipeline
 _KINDS = {"scheduled": "scheduled", "backfill": "backfill"}
 _MANUAL = "manual"
 
@@ -29,6 +29,7 @@ class Asking:
       run: `<dag_id>/<run_id>`.
       asked_at: When this pass over the run began.
       params: Values from the form and the backfill's configuration.
+      promote: Whether the person asks that the release be served.
     """
 
     start: dt.datetime
@@ -38,6 +39,7 @@ class Asking:
     run: str
     asked_at: dt.datetime
     params: Mapping[str, Any]
+    promote: bool
 
     def arguments(self) -> list[str]:
         """The asking as arguments of `waybill run-spec`."""
@@ -52,7 +54,7 @@ class Asking:
             "--params": json.dumps(dict(self.params), sort_keys=True),
         }
         # `--name=value`, since what a person wrote may begin with a dash.
-        return [f"{name}={value}" for name, value in pairs.items() if value]
+        return [*(f"{name}={value}" for name, value in pairs.items() if value), *(["--promote"] if self.promote else [])]
 
 
 def ticket(dag_run: Any) -> str:
@@ -73,7 +75,7 @@ def asking(context: Mapping[str, Any]) -> Asking:
     """
     dag_run = context["dag_run"]
     given = {name: value for name, value in dict(context["params"]).items() if value is not None}
-    named = given.pop(INTERVAL_START, "")
+    named, promote = given.pop(INTERVAL_START, ""), given.pop(PROMOTE, False)
     kind = _KINDS.get(dag_run.run_type.value, _MANUAL)
     start, end = _named_interval(named) if kind == _MANUAL else _scheduled_interval(dag_run, kind, named)
     return Asking(
@@ -84,6 +86,7 @@ def asking(context: Mapping[str, Any]) -> Asking:
         run=name(dag_run),
         asked_at=_began(dag_run),
         params=given,
+        promote=bool(promote),
     )
 
 

@@ -11,7 +11,8 @@ from airflow.sdk import DAG, BaseOperator, CronDataIntervalTimetable, TaskGroup,
 from waybill.orchestration.form import form
 from waybill.orchestration.journey import journey
 from waybill.orchestration.notice import Notice
-from waybill.orchestration.operator import BaselineOperator, NodeOperator, PromoterOperator, RunSpecOperator
+from waybill.orchestration.operator import BaselineOperator, NodeOperator, RunSpecOperator
+from waybill.orchestration.promoter import PromoterOperator
 from waybill.records import settings as settings_lib
 from waybill.records.graph import Graph, Node, PipelineSettings, Stage
 from waybill.records.interval import parse_moment
@@ -53,7 +54,7 @@ def build_dag(graph_path: pathlib.Path) -> DAG:
         start_date=parse_moment(settings.start),
         end_date=_last_start(settings),
         catchup=installation.catchup,
-        params=form(settings),
+        params=form(graph),
         max_active_runs=MAX_ACTIVE_RUNS,
         max_active_tasks=MAX_ACTIVE_TASKS,
         default_args=defaults,

@@ -6,15 +6,31 @@ from typing import Any
 
 from airflow.sdk import Param as Field
 
-from waybill.orchestration.asking import INTERVAL_START
-from waybill.records.graph import Param, PipelineSettings
+from waybill.orchestration.asking import INTERVAL_START, PROMOTE
+from waybill.records.graph import Graph, Param, PipelineSettings
 
 _TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
 
 
-def form(settings: PipelineSettings) -> dict[str, Field]:
+def form(graph: Graph) -> dict[str, Field]:
     """The fields of the trigger form. Each has a default, since the schedule fills in nothing."""
-    return {INTERVAL_START: _interval_start(settings), **{param.name: _field(param) for param in settings.params}}
+    settings = graph.settings
+    wish = {PROMOTE: _promote(settings)} if graph.promoter else {}
+    return {INTERVAL_START: _interval_start(settings), **{param.name: _field(param) for param in settings.params}, **wish}
+
+
+def _promote(settings: PipelineSettings) -> Field:
+    agrees = {
+        "never": "Nobody else has to agree.",
+        "older": "If its interval is older than the one that is served, another user has to agree.",
+        "always": "Another user has to agree.",
+    }
+    return Field(
+        False,
+        title="Promote",
+        type="boolean",
+        description=f"Ask that what this run releases be served; else it is held. {agrees[settings.approval]} Needs a reason.",
+    )
 
 
 def _interval_start(settings: PipelineSettings) -> Field:

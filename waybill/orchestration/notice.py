@@ -15,7 +15,7 @@ from waybill.records import settings
 from waybill.records.node import Outcome
 from waybill.records.settings import Notifier
 
-HELD = "held"
+HELD, WAITING = "held", "approval waiting"
 _FAILED = "failed"
 _EVENTS = {Outcome.BLOCKED: "blocked", Outcome.LATE: "late"}
 _LONGEST = 2000  # characters of what happened
@@ -58,8 +58,10 @@ def event_of(exception: Any) -> str:
 
 def words_of(event: str, says: str, context: Mapping[str, Any]) -> dict[str, str]:
     """The words that a notifier's arguments may use: `event`, `dag`, `run`, `task`, `says`, `url`, and `text` with all of them."""
-    ti = context["ti"]
-    words = {"event": event, "dag": ti.dag_id, "run": ti.run_id, "task": ti.task_id, "says": says[:_LONGEST], "url": str(ti.log_url)}
+    ti, url = context["ti"], str(context["ti"].log_url)
+    if event == WAITING:
+        url = f"{url.partition('?')[0]}/required_actions"  # where the answer is given, beside the log
+    words = {"event": event, "dag": ti.dag_id, "run": ti.run_id, "task": ti.task_id, "says": says[:_LONGEST], "url": url}
     text = f"{event}: {words['task']} of {words['dag']}, {words['run']}: {words['says']} ({words['url']})"
     return {name: inert(word) for name, word in {**words, "text": text}.items()}
 

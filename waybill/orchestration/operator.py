@@ -8,11 +8,10 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from airflow.sdk import Asset, AssetAlias, BaseOperator
+from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowRescheduleException, AirflowRuntimeError
 
 from waybill.orchestration import asking
-from waybill.orchestration.notice import HELD, Notice
 from waybill.orchestration.outcome import NodeFailed, NodeStopped, RetryWhatMayChange, conclude
 from waybill.orchestration.process import ColdCommand, Command, NodeProcess, child_environment, pasteable
 from waybill.orchestration.warm import NoHost, WarmCommand
@@ -139,30 +138,6 @@ class BaselineOperator(NodeOperator):
             self.log.info("%s; looking again at %s", result.message, again.isoformat(timespec="seconds"))
             raise AirflowRescheduleException(again)
         return conclude(result, self.log)
-
-
-class PromoterOperator(NodeOperator):
-    """Decides whether a release is served. A promotion is an asset event, for whoever waits for one; a hold is none.
-
-    Args:
-      asset: Name of the asset: the model as it is served.
-    """
-
-    def __init__(self, *, asset: str, **kwargs: Any):
-        super().__init__(outlets=[AssetAlias(asset)], **kwargs)
-        self.asset = asset
-
-    def execute(self, context: Any) -> dict[str, Any]:
-        """Runs the node and tells Airflow of a promotion."""
-        result = self.launch(node_words(self, context))
-        told = conclude(result, self.log)
-        promotion = dict(result.extra.get("promotion", {}))
-        if promotion.get("outcome") == "promoted":
-            served = Asset(name=self.asset, uri=f"waybill://{self.asset}")
-            context["outlet_events"][AssetAlias(self.asset)].add(served, extra={"version": promotion["version"]})
-        elif promotion.get("outcome") == HELD:
-            Notice(HELD, str(promotion.get("says", "")))(context)
-        return {**told, "promotion": promotion.get("outcome", "")}
 
 
 def _is_at_work(ti: Any, asked_by: str) -> bool:

@@ -182,6 +182,11 @@ class Graph:
             raise RecordError(f"pipeline {self.settings.name} has {len(found)} nodes that release a model; expected one")
         return found[0]
 
+    @property
+    def promoter(self) -> str:
+        """Id of the node that decides whether a release is served; empty when there is none."""
+        return next((node.id for node in self.nodes if node.promotes), "")
+
     def gates_before(self, node_id: str) -> tuple[str, ...]:
         """Ids of all gates on any path to the node, in the graph's order."""
         seen: set[str] = set()

@@ -50,6 +50,15 @@ def one_line(name: str, text: str, *, limit: int = MAX_TEXT) -> str:
     return text
 
 
+def airflow_user(name: str) -> str:
+    """A user whom Airflow has authenticated, as records name people.
+
+    Raises:
+      RecordError: if the name cannot stand in a record.
+    """
+    return check_person(f"airflow:{name}")
+
+
 def check_person(text: str) -> str:
     """Returns the name of an authenticated person: of whose users they are, a colon, and their name there, such as `os:ada`.
 

@@ -45,6 +45,7 @@ class Trigger:
       run: The orchestrator's own name of the run, such as `taxi/backfill__2013-04-01T00:00:00+00:00`.
       ticket: Names this asking: the same for every task of one pass over the run, another after a clear. See `store.generations`.
       reason: What the person wrote in the form, or empty.
+      promote: Whether the person asks that what the run releases be served.
     """
 
     kind: str
@@ -52,6 +53,12 @@ class Trigger:
     run: str
     ticket: str
     reason: str = ""
+    promote: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """The trigger as plain values; `promote` is there only where it was asked for, so that older specs keep their digests."""
+        value = dataclasses.asdict(self)
+        return value if self.promote else {name: v for name, v in value.items() if name != "promote"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,7 +142,7 @@ class RunSpec:
             "schema": self.schema,
             "code": dataclasses.asdict(self.code),
             "environment": {"digest": self.environment.digest, "versions": dict(self.environment.versions)},
-            "trigger": dataclasses.asdict(self.trigger),
+            "trigger": self.trigger.to_json(),
             "derived_from": self.derived_from,
         }
         # Only where there is one: a run without has the digest that it has always had.

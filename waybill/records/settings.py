@@ -12,7 +12,7 @@ from typing import Any
 
 from waybill.records.errors import RecordError
 
-EVENTS = ("blocked", "late", "held", "failed")
+EVENTS = ("blocked", "late", "held", "approval waiting", "failed")
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
 
 
@@ -77,11 +77,15 @@ class Settings:
       training_peers: `host:port` of all of them, this one included (`WAYBILL_TRAINING_PEERS`, with commas between).
       training_index: Which of them this is (`JOB_COMPLETION_INDEX`, which Kubernetes sets, default 0).
       kubernetes: Where a training runs as a Job; None for this machine.
-      notify: Of which events people are told: `blocked`, `late`, `held`, `failed` (`WAYBILL_NOTIFY`, with commas between, default all).
+      notify: Of which events people are told: `blocked`, `late`, `held`, `approval waiting`, `failed` (`WAYBILL_NOTIFY`, with commas
+        between, default all).
       notifier: Through which of Airflow's notifiers they are told, beside the log (`WAYBILL_NOTIFIER`, a JSON object with `class` and its
         arguments, default none).
       retry_seconds: How long Airflow waits before it tries a failed node again; thrice as long before the next time
         (`WAYBILL_RETRY_SECONDS`, default 20).
+      doctor_schedule: When Airflow has the doctor look, as a cron expression in UTC (`WAYBILL_DOCTOR_SCHEDULE`, default `0 5 * * *`).
+      airflow_users: Further people who can log in to the Airflow of `waybill up`, to trigger runs and answer requests
+        (`WAYBILL_AIRFLOW_USERS`, with commas between, default none).
     """
 
     home: pathlib.Path
@@ -102,6 +106,8 @@ class Settings:
     notify: frozenset[str]
     notifier: Notifier | None
     retry_seconds: int
+    doctor_schedule: str
+    airflow_users: tuple[str, ...]
 
     @property
     def artifacts(self) -> pathlib.Path:
@@ -161,6 +167,13 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         notify=_events(env.get("WAYBILL_NOTIFY", ",".join(EVENTS))),
         notifier=_notifier(env.get("WAYBILL_NOTIFIER") or ""),
         retry_seconds=_number("WAYBILL_RETRY_SECONDS", env.get("WAYBILL_RETRY_SECONDS") or "20"),
+        doctor_schedule=_matching(
+            "WAYBILL_DOCTOR_SCHEDULE",
+            env.get("WAYBILL_DOCTOR_SCHEDULE") or "0 5 * * *",
+            r"\S+( \S+){4}",
+            "the five fields of a cron expression",
+        ),
+        airflow_users=_users(env.get("WAYBILL_AIRFLOW_USERS") or ""),
     )
 
 
@@ -168,6 +181,13 @@ def _events(text: str) -> frozenset[str]:
     found = frozenset(word.strip() for word in text.split(",") if word.strip())
     if stray := sorted(found - set(EVENTS)):
         raise RecordError(f"WAYBILL_NOTIFY names {', '.join(stray)}; expected some of {', '.join(EVENTS)}, with commas between")
+    return found
+
+
+def _users(text: str) -> tuple[str, ...]:
+    found = tuple(name.strip() for name in text.split(",") if name.strip())
+    for name in found:
+        _matching("WAYBILL_AIRFLOW_USERS", name, r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", "names of letters and digits, with commas between")
     return found
 
 

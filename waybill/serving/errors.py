@@ -50,6 +50,14 @@ class DecisionRefused(ServingError, Refusal):
     """What a person decided does not fit what was decided before; nothing is recorded."""
 
 
+class OwnRequest(DecisionRefused):
+    """Somebody agrees to what they have asked for themselves; the request stays open for another person."""
+
+
+class RequestVoid(DecisionRefused):
+    """A request was answered before, or something else has been served since it was made."""
+
+
 class NoSuchRelease(ServingError, Refusal):
     """No release of that version is on record.
 

@@ -1,8 +1,8 @@
 """A release and the journal -> a decision on what is served, recorded once.
 
-Only a schedule's run of an interval at or after the promoted one promotes by itself. Everything else is held until a person decides, and a
-person who asks for an older interval needs another one to agree. What holds a release is data and record alone; the order in which runs
-were made plays no part.
+Only a schedule's run of an interval at or after the promoted one promotes by itself. Everything else is held until a person decides, with
+the trigger form of its run or afterwards, and where policy says so another person has to agree. What holds a release is data and record
+alone; the order in which runs were made plays no part.
 """
 
 from __future__ import annotations
@@ -10,13 +10,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+from waybill.launch.account import me
 from waybill.records.graph import Graph
-from waybill.records.person import Person, alone
+from waybill.records.person import Person, airflow_user, alone
 from waybill.records.run_spec import RunSpec
 from waybill.records.settings import Settings
-from waybill.serving import holds, releases, state
-from waybill.serving.errors import DecisionRefused
+from waybill.serving import holds, releases, requests, state
+from waybill.serving.errors import DecisionRefused, OwnRequest, RequestVoid
 from waybill.serving.releases import Release
+from waybill.serving.requests import Request
 from waybill.serving.state import ServingState
 from waybill.store import journal
 from waybill.store.connection import Store
@@ -75,10 +77,15 @@ class Desk:
                 if now.stable != release.version:
                     return Decided("unchanged", f"{says}; since then {now.stable} was put in its place", now.stable, now.stable)
                 return Decided("promoted", says, now.stable, now.stable)
-            if reasons := holds.against(release, spec, entries, now, self._graph, self._settings, self._store):
+            if reasons := holds.against(release, spec, entries, now, self._settings, self._store):
                 return Decided("held", f"release {release.version} is held: {'; '.join(reasons)}", now.stable, now.stable)
             try:
-                return self._promote(release, now, {"who": SCHEDULE, "why": f"scheduled run {spec.trigger.run}"})
+                if not self._needs_agreement(release, now):
+                    return self._promote(release, now, _asker(spec))
+                asked = requests.last(entries, release.version)
+                if asked and requests.declined(entries, asked):
+                    return self._held(asked, requests.ended(entries, asked), now)
+                return self._ask(release, entries, now, _asker(spec))
             except Overtaken:
                 continue  # what was decided meanwhile may hold it
 
@@ -97,41 +104,78 @@ class Desk:
         self._check(release, now)
         if not self._needs_agreement(release, now):
             return self._promote(release, now, by.says(why))
-        for entry in reversed(entries):
-            if entry.kind == state.REQUEST and entry.says["version"] == version and not _served_since(entries, entry):
-                return Decided("asked", self._asked(entry), now.stable, now.stable, entry.number)
-        says: dict[str, str | int] = {"version": version, "stable": now.stable, **by.says(why)}
-        entry = self._append(now, state.REQUEST, says, release)
-        return Decided("asked", self._asked(entry), now.stable, now.stable, entry.number)
+        return self._ask(release, entries, now, by.says(why))
 
-    def approve(self, number: int, by: Person, why: str) -> Decided:
+    def approve(self, number: int, by: Person, why: str, *, triggered_by: str = "") -> Decided:
         """Promotes what another person asked for.
 
+        Args:
+          number: The request.
+          by: Who agrees.
+          why: Their reason.
+          triggered_by: Who triggered the run of the release, by what its orchestrator knows now; they cannot agree to it either.
+
         Raises:
-          DecisionRefused: if there is no such request, the same person asked, or something else has been served since.
+          DecisionRefused: if there is no such request.
+          OwnRequest: if who agrees has asked for it.
+          RequestVoid: if it was declined, or something else has been served since.
           ReleaseRefused: if the evidence does not allow it to be served.
           Overtaken: if somebody else decided at the same time.
         """
         entries, now = self._read()
-        asked = next((e for e in entries if e.number == number and e.kind == state.REQUEST), None)
-        if asked is None:
-            raise DecisionRefused(f"{self.model} has no request number {number}; `waybill status {self.model}` shows what is asked for")
-        version = int(asked.says["version"])
+        asked = requests.find(entries, self.model, number)
+        version = asked.version
         if now.stable == version:
             return Decided("unchanged", f"release {version} is served already", version, version)
-        if alone(Person(str(asked.says["who"]), str(asked.says["account"])), by):
-            raise DecisionRefused(f"{asked.says['who']} asked for release {version} and cannot agree to it as well; somebody else has to")
-        if _served_since(entries, asked):
-            then = asked.says["stable"] or "nothing"
-            raise DecisionRefused(
-                f"when release {version} was asked for, {then} was served; since then something else was, now it is "
-                f"{now.stable or 'nothing'}. Ask again: waybill promote {self.model} {version}"
-            )
+        for one in (asked.by, *([Person(triggered_by, asked.account)] if triggered_by else [])):
+            if alone(one, by):
+                raise OwnRequest(f"{one.who} asked for release {version} and cannot agree to it as well; somebody else has to")
+        if words := requests.ended(entries, asked):
+            if not requests.declined(entries, asked):
+                then = asked.stable or "nothing"
+                words = f"when release {version} was asked for, {then} was served; since then something else was, now it is "
+                words += f"{now.stable or 'nothing'}"
+            raise RequestVoid(f"{words}. Ask again: waybill promote {self.model} {version} --why ...")
         release = releases.find(self._store, self.model, version)
         self._check(release, now)
-        wish = {name: asked.says[name] for name in ("who", "account", "why")}
+        account = {"account": asked.account} if asked.account else {}
         agreed: dict[str, str | int] = {"approved_by": by.who, "approved_account": by.account, "approved_why": why, "request": number}
-        return self._promote(release, now, {**wish, **agreed})
+        return self._promote(release, now, {"who": asked.who, "why": asked.why, **account, **agreed})
+
+    def decline(self, number: int, by: Person, why: str) -> Decided:
+        """Ends a request with a no, on record; whoever asked may take it back so.
+
+        Raises:
+          DecisionRefused: if there is no such request.
+          RequestVoid: if it has ended in another way.
+          Overtaken: if somebody else decided at the same time.
+        """
+        entries, now = self._read()
+        asked = requests.find(entries, self.model, number)
+        if words := requests.ended(entries, asked):
+            if requests.declined(entries, asked):
+                return self._held(asked, words, now)
+            raise RequestVoid(f"{words}; there is nothing to decline")
+        says: dict[str, str | int] = {"version": asked.version, "stable": now.stable, "request": number, **by.says(why)}
+        entry = self._append(now, state.DECLINE, says, releases.find(self._store, self.model, asked.version))
+        return self._held(asked, f"{by.who} declined request {number} by decision {entry.number}: {why}", now)
+
+    def outcome(self, version: int) -> Decided:
+        """What has become of the last request for a release.
+
+        Raises:
+          DecisionRefused: if nobody has asked for it.
+        """
+        entries, now = self._read()
+        asked = requests.last(entries, version)
+        if asked is None:
+            raise DecisionRefused(f"nobody has asked for release {version} of {self.model}; waybill promote {self.model} {version} does")
+        words = requests.ended(entries, asked)
+        if now.stable == version:
+            return Decided("promoted", f"release {version} is served: {words}", version, version, asked.number)
+        if words:
+            return self._held(asked, words, now)
+        return Decided("asked", self._asked(asked), now.stable, now.stable, asked.number)
 
     def rollback(self, version: int, by: Person, why: str) -> Decided:
         """Goes back to a version that was served before, and pins it.
@@ -194,13 +238,26 @@ class Desk:
         approval = self._graph.settings.approval
         return approval == "always" or (approval == "older" and holds.is_older(release, now, self._store))
 
-    def _asked(self, entry: Entry) -> str:
+    def _ask(self, release: Release, entries: Sequence[Entry], now: ServingState, by: Mapping[str, str | int]) -> Decided:
+        """Records a request, unless one for the same release is open."""
+        asked = requests.open_for(entries, release.version)
+        if asked is None:
+            says: dict[str, str | int] = {"version": release.version, "stable": now.stable, **by}
+            asked = Request.of(self._append(now, state.REQUEST, says, release))
+        return Decided("asked", self._asked(asked), now.stable, now.stable, asked.number)
+
+    def _asked(self, request: Request) -> str:
         return (
-            f"release {entry.says['version']} needs two persons: {entry.says['who']} asked for it as number {entry.number}; "
-            f"somebody else agrees with: waybill approve {self.model} {entry.number} --why ..."
+            f"release {request.version} needs two persons: {request.who} asked for it as number {request.number}; "
+            f"somebody else agrees in Airflow, or with: waybill approve {self.model} {request.number} --why ..."
         )
 
+    def _held(self, request: Request, words: str, now: ServingState) -> Decided:
+        return Decided("held", f"release {request.version} is held: {words}", now.stable, now.stable, request.number)
 
-def _served_since(entries: Sequence[Entry], request: Entry) -> bool:
-    """Whether what is served was decided anew after a request, which then is void."""
-    return any(entry.number > request.number and entry.kind in (state.PROMOTE, state.ROLLBACK) for entry in entries)
+
+def _asker(spec: RunSpec) -> dict[str, str | int]:
+    """Who asks, with a run, that its release be served, and why: the person whose form said so, else the schedule."""
+    if spec.trigger.promote:
+        return Person(airflow_user(spec.trigger.who), me()).says(spec.trigger.reason)
+    return {"who": SCHEDULE, "why": f"scheduled run {spec.trigger.run}"}

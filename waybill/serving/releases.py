@@ -15,7 +15,7 @@ from waybill.records.graph import Graph
 from waybill.records.interval import Interval, parse_moment
 from waybill.records.run_spec import RunSpec
 from waybill.records.settings import Settings
-from waybill.records.verdict import MODEL_DIGEST
+from waybill.records.verdict import MODEL_DIGEST, Verdict
 from waybill.serving.errors import NoSuchRelease, ReleaseRefused
 from waybill.store import reads
 from waybill.store.connection import Store
@@ -125,11 +125,23 @@ def check(release: Release, graph: Graph, settings: Settings, store: Store) -> N
         raise ReleaseRefused(release.model, release.version, tuple(reasons))
 
 
-def _judged_digests(graph: Graph, resolver: InputResolver, store: Store) -> set[str]:
-    """The digests of the models that the verdicts before a release are about."""
-    found = set()
+def verdicts(release: Release, graph: Graph, settings: Settings, store: Store) -> list[Verdict]:
+    """What the gates before a release said, in the graph's order.
+
+    Raises:
+      LaunchError: if one is missing or cannot be trusted.
+    """
+    return _verdicts(graph, InputResolver(store, graph, lineage_of(release, settings)), store)
+
+
+def _verdicts(graph: Graph, resolver: InputResolver, store: Store) -> list[Verdict]:
+    found = []
     for gate in graph.gates_before(graph.pusher):
         [(_, execution)] = resolver.executions_of(gate)
-        verdict = verdict_of(store, execution.id)
-        found |= {rule.found for rule in verdict.rules if rule.name == MODEL_DIGEST} if verdict else set()
-    return found
+        found.append(verdict_of(store, execution.id))
+    return [verdict for verdict in found if verdict]
+
+
+def _judged_digests(graph: Graph, resolver: InputResolver, store: Store) -> set[str]:
+    """The digests of the models that the verdicts before a release are about."""
+    return {rule.found for verdict in _verdicts(graph, resolver, store) for rule in verdict.rules if rule.name == MODEL_DIGEST}

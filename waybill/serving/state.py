@@ -14,12 +14,13 @@ from waybill.store import journal
 from waybill.store.connection import Store
 from waybill.store.journal import Entry
 
-PROMOTE, ROLLBACK, PIN, UNPIN, REQUEST, KEEP, LET_GO, PRUNE = (
+PROMOTE, ROLLBACK, PIN, UNPIN, REQUEST, DECLINE, KEEP, LET_GO, PRUNE = (
     "promote",
     "rollback",
     "pin",
     "unpin",
     "request",
+    "decline",
     "keep",
     "let_go",
     "prune",
