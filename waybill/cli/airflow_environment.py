@@ -59,8 +59,7 @@ def password(home: pathlib.Path, user: str = USER) -> str:
     known = json.loads(_once(file, lambda: json.dumps({USER: secrets.token_urlsafe(12)})))
     if user not in known:
         known[user] = secrets.token_urlsafe(12)
-        file.unlink()
-        _once(file, lambda: json.dumps(known))
+        _write(file, json.dumps(known))
     return str(known[user])
 
 
@@ -133,11 +132,16 @@ def _secret(home: pathlib.Path, name: str, size: int) -> str:
 
 
 def _once(file: pathlib.Path, make: Callable[[], str]) -> str:
-    """A file's text; made at the first call, readable by its owner only from its first byte on."""
+    """A file's text; made at the first call."""
     if not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        part = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as handle:
-            handle.write(make())
-        part.rename(file)
+        _write(file, make())
     return file.read_text()
+
+
+def _write(file: pathlib.Path, text: str) -> None:
+    """Writes a file, whole or not at all, readable by its owner only from its first byte on."""
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    part = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as handle:
+        handle.write(text)
+    part.rename(file)
