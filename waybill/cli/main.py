@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 from collections.abc import Callable
 
@@ -153,58 +154,37 @@ def _serving(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         verb.add_argument("--as", dest="who", default="", metavar="USER", help="for orchestrators: the user who is logged in there")
 
 
+# Where a verb is carried out: module of this package, and function.
+_CARRIED_OUT = {
+    "init": ("setup", "init"),
+    "land": ("setup", "land"),
+    "graph": ("setup", "graph"),
+    "sample": ("sample", "sample"),
+    "run": ("run", "run"),
+    "run-spec": ("nodes", "freeze_run"),
+    "node": ("nodes", "run"),
+    "answer": ("answer", "answer"),
+    "waive": ("waive", "waive"),
+    "host": ("host", "host"),
+    "tensorboard": ("tensorboard", "tensorboard"),
+    "demo": ("demo", "demo"),
+    "status": ("serving", "status"),
+    "releases": ("serving", "show_releases"),
+    **dict.fromkeys(DECISIONS, ("serving", "decide")),
+    "prune": ("retention", "prune"),
+    "keep": ("retention", "keep"),
+    "let-go": ("retention", "keep"),
+    "doctor": ("doctor", "doctor"),
+    "up": ("airflow", "up"),
+    "down": ("airflow", "down"),
+}
+
+
 def _verb(args: argparse.Namespace) -> Callable[[argparse.Namespace], int]:
-    if args.verb in ("init", "land", "graph"):
-        from waybill.cli import setup
-
-        return {"init": setup.init, "land": setup.land, "graph": setup.graph}[args.verb]
-    if args.verb == "sample":
-        from waybill.cli import sample
-
-        return sample.sample
-    if args.verb in ("run-spec", "node"):
-        from waybill.cli import nodes
-
-        return nodes.freeze_run if args.verb == "run-spec" else nodes.run
-    if args.verb == "answer":
-        from waybill.cli import answer
-
-        return answer.answer
-    if args.verb == "run":
-        from waybill.cli import run
-
-        return run.run
-    if args.verb == "waive":
-        from waybill.cli import waive
-
-        return waive.waive
-    if args.verb == "host":
-        from waybill.cli import host
-
-        return host.host
-    if args.verb == "tensorboard":
-        from waybill.cli import tensorboard
-
-        return tensorboard.tensorboard
-    if args.verb == "demo":
-        from waybill.cli import demo
-
-        return demo.demo
-    if args.verb in ("status", "releases", *DECISIONS):
-        from waybill.cli import serving
-
-        return {"status": serving.status, "releases": serving.show_releases}.get(args.verb, serving.decide)
-    if args.verb in ("prune", "keep", "let-go"):
-        from waybill.cli import retention
-
-        return retention.prune if args.verb == "prune" else retention.keep
-    if args.verb == "doctor":
-        from waybill.cli import doctor
-
-        return doctor.doctor
-    from waybill.cli import airflow
-
-    return airflow.up if args.verb == "up" else airflow.down
+    """What carries a verb out; its module is imported only now, because some take seconds."""
+    module, function = _CARRIED_OUT[args.verb]
+    found: Callable[[argparse.Namespace], int] = getattr(importlib.import_module(f"waybill.cli.{module}"), function)
+    return found
 
 
 if __name__ == "__main__":
