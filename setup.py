@@ -10,11 +10,13 @@ setuptools.setup(
     packages=[
         "waybill",
         "waybill.cli",
+        "waybill.client",
         "waybill.gates",
         "waybill.launch",
         "waybill.lineage",
         "waybill.orchestration",
         "waybill.records",
+        "waybill.server",
         "waybill.serving",
         "waybill.store",
         "waybill.training",

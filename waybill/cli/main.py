@@ -7,7 +7,7 @@ import importlib
 import sys
 from collections.abc import Callable
 
-from waybill.cli import orchestrator_words, waive_words
+from waybill.cli import orchestrator_words, serve_words, waive_words
 from waybill.records.errors import RecordError, Refusal
 
 EPILOG = """\
@@ -61,6 +61,7 @@ def parser() -> argparse.ArgumentParser:
     _everyday(verbs)
     waive_words.add(verbs)
     _serving(verbs)
+    serve_words.add(verbs)
     orchestrator_words.add(verbs)
     return top
 
@@ -166,6 +167,7 @@ _CARRIED_OUT = {
     "answer": ("answer", "answer"),
     "waive": ("waive", "waive"),
     "host": ("host", "host"),
+    "serve": ("serve", "serve"),
     "tensorboard": ("tensorboard", "tensorboard"),
     "demo": ("demo", "demo"),
     "status": ("serving", "status"),

@@ -17,7 +17,10 @@ from waybill.serving.errors import ModelRefused, ServingError
 
 _LIBRARY = "libtensorflow_cc.so.2"
 _STRING, _STRING_SIZE = 7, 24  # TensorFlow's number of the type, and its `TF_TString` in bytes
-TYPES = {1: "float32", 2: "float64", 3: "int32", 4: "uint8", 5: "int16", 6: "int8", 9: "int64", 10: "bool", 19: "float16"}
+TYPES = {
+    1: "float32", 2: "float64", 3: "int32", 4: "uint8", 5: "int16", 6: "int8", 9: "int64", 10: "bool", 17: "uint16", 19: "float16",
+    22: "uint32", 23: "uint64",
+}  # fmt: skip
 _CODES = (
     "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED",
     "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS",
@@ -82,6 +85,11 @@ def library() -> Any:
             None,
             [pointer, pointer, pointer, pointer, number, pointer, pointer, number, pointer, number, pointer, pointer],
         ),
+        "TF_CloseSession": (None, [pointer, pointer]),
+        "TF_DeleteSession": (None, [pointer, pointer]),
+        "TF_DeleteGraph": (None, [pointer]),
+        "TF_DeleteBuffer": (None, [pointer]),
+        "TF_DeleteSessionOptions": (None, [pointer]),
         "TF_GraphOperationByName": (pointer, [pointer, text]),
         "TF_AllocateTensor": (pointer, [number, pointer, number, ctypes.c_size_t]),
         "TF_TensorData": (pointer, [pointer]),
@@ -89,8 +97,12 @@ def library() -> Any:
         "TF_TensorType": (number, [pointer]),
         "TF_NumDims": (number, [pointer]),
         "TF_Dim": (ctypes.c_int64, [pointer, number]),
+        "TF_NewTensor": (pointer, [number, pointer, number, pointer, ctypes.c_size_t, pointer, pointer]),
         "TF_StringInit": (None, [pointer]),
         "TF_StringCopy": (None, [pointer, text, ctypes.c_size_t]),
+        "TF_StringDealloc": (None, [pointer]),
+        "TF_StringGetSize": (ctypes.c_size_t, [pointer]),
+        "TF_StringGetDataPointer": (pointer, [pointer]),
     }
     for name, (gives, takes) in many.items():
         function = getattr(loaded, name)

@@ -49,6 +49,11 @@ def look(folder: pathlib.Path, allowed_ops: Collection[str]) -> dict[str, Any]:
     return facts
 
 
+def strangers_in(folder: pathlib.Path) -> list[str]:
+    """What is no plain file and no folder, relative to the folder."""
+    return _listed(folder)[1]
+
+
 def _listed(root: pathlib.Path) -> tuple[dict[pathlib.Path, int], list[str]]:
     """Plain files with their sizes, and what else there is, relative to the folder."""
     files, strangers = {}, []
