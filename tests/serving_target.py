@@ -12,9 +12,6 @@ import json
 import math
 import os
 import pathlib
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -29,7 +26,8 @@ from tensorflow_serving.apis import (
 )
 from tensorflow_serving.config import model_server_config_pb2
 
-PROJECT = pathlib.Path(__file__).parents[1]
+from bench import serving
+
 OURS = "SERVING_REST" not in os.environ
 PATIENCE = 60.0
 
@@ -100,32 +98,17 @@ class Target:
         )
 
 
-def free_environment() -> dict[str, str]:
-    return {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONUNBUFFERED": "1"}
-
-
 @contextlib.contextmanager
 def served(models: pathlib.Path, *options: str) -> Iterator[Target]:
     """`waybill serve` on free ports, until the block ends."""
-    words = [sys.executable, "-m", "waybill.cli.main", "serve", "--rest-port", "0", "--grpc-port", "0", *options]
-    process = subprocess.Popen(words, cwd=PROJECT, env=free_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    try:
-        lines = []
-        for line in process.stdout or ():
-            lines.append(line)
-            if "serving: REST " in line:
-                break
-        assert lines and "serving: REST " in lines[-1], "".join(lines)
-        rest, grpc_address = lines[-1].split("serving: REST ")[1].split(";")[0].split(", gRPC ")
+    with serving.served(*options) as (rest, grpc_address, log):
         target = Target(rest, grpc_address, models)
-        target.log = lines
-        yield target
-        target.channel.close()
-    finally:
-        process.send_signal(signal.SIGTERM)
-        rest_of_it, _ = process.communicate(timeout=PATIENCE)
-        lines.append(rest_of_it)
-    assert process.returncode == 0, "".join(lines)
+        target.log = log
+        try:
+            yield target
+        finally:
+            target.kept.close()
+            target.channel.close()
 
 
 def alike(found: Any, wanted: Any) -> bool:

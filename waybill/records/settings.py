@@ -81,6 +81,8 @@ class Settings:
         between, default all).
       notifier: Through which of Airflow's notifiers they are told, beside the log (`WAYBILL_NOTIFIER`, a JSON object with `class` and its
         arguments, default none).
+      server: REST address of the model server that follows models.config, which is asked before a label moves (`WAYBILL_SERVER`, such as
+        http://127.0.0.1:8501, default none: models.config has no labels).
       retry_seconds: How long Airflow waits before it tries a failed node again; thrice as long before the next time
         (`WAYBILL_RETRY_SECONDS`, default 20).
       doctor_schedule: When Airflow has the doctor look, as a cron expression in UTC (`WAYBILL_DOCTOR_SCHEDULE`, default `0 5 * * *`).
@@ -105,6 +107,7 @@ class Settings:
     kubernetes: Kubernetes | None
     notify: frozenset[str]
     notifier: Notifier | None
+    server: str
     retry_seconds: int
     doctor_schedule: str
     airflow_users: tuple[str, ...]
@@ -166,6 +169,9 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         kubernetes=_kubernetes(env),
         notify=_events(env.get("WAYBILL_NOTIFY", ",".join(EVENTS))),
         notifier=_notifier(env.get("WAYBILL_NOTIFIER") or ""),
+        server=_matching(
+            "WAYBILL_SERVER", env.get("WAYBILL_SERVER") or "", r"(https?://[^\s/]+)?/?", "an address such as http://127.0.0.1:8501"
+        ),
         retry_seconds=_number("WAYBILL_RETRY_SECONDS", env.get("WAYBILL_RETRY_SECONDS") or "20"),
         doctor_schedule=_matching(
             "WAYBILL_DOCTOR_SCHEDULE",

@@ -10,24 +10,20 @@ comes in whole by one rename and goes out by one rename; the new one is in befor
 
 from __future__ import annotations
 
-import os
 import pathlib
 import secrets
 from collections.abc import Sequence
 
-from google.protobuf import text_format
-from tensorflow_serving.config import model_server_config_pb2
-
 from waybill.records.settings import Settings
-from waybill.serving import releases, state
+from waybill.serving import labels, models_config, releases, state
 from waybill.serving.errors import ServingError, VersionTaken
 from waybill.serving.folders import fsync, locked, remove
 from waybill.serving.publish import publish
 from waybill.serving.releases import Release
 from waybill.store.connection import Store
 
-CONFIG = "models.config"
 _TRASH = ".trash-"
+CONFIG, present = models_config.NAME, models_config.present
 
 
 def follow(store: Store, settings: Settings, model: str, *, mend: bool = False) -> tuple[int, ...]:
@@ -66,8 +62,12 @@ def _follow(store: Store, settings: Settings, model: str, base: pathlib.Path, me
             if version == now.stable:
                 raise
             missing = error
-    _take_out(base, now.served)
-    _configure(settings.serving, store)
+    if settings.server:  # its label has to be elsewhere before a version may go
+        labels.hand_over(settings, store, model)
+        _take_out(base, now.served)
+    else:
+        _take_out(base, now.served)
+        models_config.write(settings.serving, models_config.decided(settings, store))
     if missing:
         raise missing
     return now.served
@@ -90,11 +90,6 @@ def _bring_in(release: Release, base: pathlib.Path, mend: bool) -> None:
             raise
 
 
-def present(base: pathlib.Path) -> list[int]:
-    """The versions that TensorFlow Serving would see, ascending."""
-    return sorted(int(path.name) for path in base.iterdir() if path.name.isdigit()) if base.is_dir() else []
-
-
 def _take_out(base: pathlib.Path, served: Sequence[int]) -> None:
     """Removes versions that are not to be served; under another name first, since a server looks at any moment."""
     for left in base.glob(f"{_TRASH}*"):
@@ -105,36 +100,3 @@ def _take_out(base: pathlib.Path, served: Sequence[int]) -> None:
             aside = path.rename(base / f"{_TRASH}{path.name}-{secrets.token_hex(4)}")
             fsync(base)
             remove(aside)
-
-
-def config_text(serving: pathlib.Path, store: Store) -> str:
-    """The model_config_list of everything that is served, as text.
-
-    It names versions and no labels: TensorFlow Serving refuses a whole file in which a label names a version that is not loaded yet.
-    """
-    config = model_server_config_pb2.ModelServerConfig()
-    for base in sorted(path for path in serving.iterdir() if path.is_dir() and not path.name.startswith(".")):
-        served = [version for version in state.read(store, base.name).served if version in present(base)]
-        if served:
-            one = config.model_config_list.config.add(name=base.name, base_path=str(base), model_platform="tensorflow")
-            one.model_version_policy.specific.versions.extend(served)
-    return text_format.MessageToString(config)
-
-
-def _configure(serving: pathlib.Path, store: Store) -> None:
-    """Writes models.config, whole or not at all."""
-    text, path = config_text(serving, store), serving / CONFIG
-    if path.is_file() and path.read_text(encoding="utf-8") == text:
-        return
-    aside = serving / f".{CONFIG}.{secrets.token_hex(4)}"
-    try:
-        with aside.open("x", encoding="utf-8") as handle:
-            handle.write(text)
-            handle.flush()
-            os.fsync(handle.fileno())
-        aside.replace(path)
-        fsync(serving)
-    except OSError as error:
-        raise ServingError(f"cannot write {str(path)!r}: {error}; the one before stays") from error
-    finally:
-        aside.unlink(missing_ok=True)

@@ -8,7 +8,7 @@ from waybill.records import digest
 from waybill.records.errors import RecordError
 from waybill.records.finding import Finding
 from waybill.records.settings import Settings
-from waybill.serving import base_path, releases, retention, state
+from waybill.serving import base_path, models_config, releases, retention, state
 from waybill.serving.errors import NoSuchRelease
 from waybill.store import reads
 from waybill.store.connection import Store
@@ -62,8 +62,9 @@ def base_path_shows(store: Store, settings: Settings, model: str) -> list[Findin
     for version in set(present) & set(served):
         if _changed(store, base / str(version), model, version):
             differs(f"{str(base / str(version))!r} has other bytes than its release", "its files were changed by hand")
-    config = settings.serving / base_path.CONFIG
-    if served and not (config.is_file() and config.read_text(encoding="utf-8") == base_path.config_text(settings.serving, store)):
+    config = settings.serving / models_config.NAME
+    wanted = models_config.text(settings.serving, models_config.decided(settings, store)) if served else ""
+    if served and not (config.is_file() and config.read_text(encoding="utf-8") == wanted):
         differs(f"{str(config)!r} does not name what was decided", "a process ended before it was written, or it was edited")
     return found
 

@@ -85,6 +85,23 @@ class ReleaseRefused(ServingError, Refusal):
         self.reasons = reasons
 
 
+class LabelStays(ServingError):
+    """The server does not answer with a version that it was decided to serve, so that its label was left where it was.
+
+    Attributes:
+      old: The version that bears the label.
+      new: The one that should.
+    """
+
+    def __init__(self, model: str, old: int, new: int, why: str) -> None:
+        super().__init__(
+            f"label stable of {model} stays at {old} and was to move to {new}: {why}. It is decided all the same: when the server is well, "
+            "`waybill doctor --repair` moves it; without WAYBILL_SERVER no server is asked and no labels are written"
+        )
+        self.old = old
+        self.new = new
+
+
 class UnreadableModel(ServingError, Refusal):
     """What should be a SavedModel is none, or is damaged."""
 
