@@ -27,6 +27,9 @@ from tensorflow_serving.apis import (
 from tensorflow_serving.config import model_server_config_pb2
 
 from bench import serving
+from waybill.cli import serve
+from waybill.cli.main import parser
+from waybill.server.server import Server
 
 OURS = "SERVING_REST" not in os.environ
 PATIENCE = 60.0
@@ -99,16 +102,35 @@ class Target:
 
 
 @contextlib.contextmanager
+def apart(models: pathlib.Path, *options: str) -> Iterator[Target]:
+    """`waybill serve` as a process of its own, which imports TensorFlow anew, until the block ends."""
+    with serving.served(*options) as (rest, grpc_address, log), asking(rest, grpc_address, models, log) as target:
+        yield target
+
+
+@contextlib.contextmanager
 def served(models: pathlib.Path, *options: str) -> Iterator[Target]:
-    """`waybill serve` on free ports, until the block ends."""
-    with serving.served(*options) as (rest, grpc_address, log):
-        target = Target(rest, grpc_address, models)
-        target.log = log
-        try:
+    """What `waybill serve` starts with these options, in this process, until the block ends."""
+    log: list[str] = []
+    words = ["serve", "--rest-port", "0", "--grpc-port", "0", *options]
+    server = Server(serve.options(parser().parse_args(words)), log.append)
+    server.start()
+    try:
+        with asking(server.rest, server.grpc, models, log) as target:
             yield target
-        finally:
-            target.kept.close()
-            target.channel.close()
+    finally:
+        server.stop()
+
+
+@contextlib.contextmanager
+def asking(rest: str, grpc_address: str, models: pathlib.Path, log: list[str]) -> Iterator[Target]:
+    target = Target(rest, grpc_address, models)
+    target.log = log
+    try:
+        yield target
+    finally:
+        target.kept.close()
+        target.channel.close()
 
 
 def alike(found: Any, wanted: Any) -> bool:

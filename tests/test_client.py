@@ -174,4 +174,4 @@ def test_the_scripts_of_the_documents(target: Target, script: str, shows: str) -
 
 def test_there_is_a_script_for_each_signature_of_the_taxi_model(rest: RestClient) -> None:
     there = {path.stem.removeprefix("ask_") for path in (PROJECT / "docs" / "examples").glob("ask_*.py")}
-    assert there == set(rest.signatures(Spec("taxi")))
+    assert there == {name for name in rest.signatures(Spec("taxi")) if not name.startswith("__")}

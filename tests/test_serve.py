@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 import tensorflow as tf
 from serving_models import save_half
-from serving_target import Target, served
+from serving_target import Target, apart, served
 
 from waybill.cli import main as command
 from waybill.server.checks import check
@@ -123,16 +123,22 @@ def test_only_this_machine_is_listened_to(whole: pathlib.Path, tmp_path: pathlib
             for line in pathlib.Path(f"/proc/net/{table}").read_text().splitlines()[1:]
             if line.split()[3] == "0A" and line.split()[1].rsplit(":", 1)[1] in ports
         ]
-        assert len(listening) == 2 and all(address.startswith("0100007F:") for address in listening)
+        assert len(listening) == 2 and all(address.split(":")[0].endswith("0100007F") for address in listening), (
+            "127.0.0.1, or the same mapped to IPv6"
+        )
 
 
-def test_a_bad_configuration_at_the_start_ends_it(tmp_path: pathlib.Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_bad_configuration_at_the_start_ends_it(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "models.config").write_text("nonsense {")
-    with (
-        pytest.raises(RuntimeError, match=r"Error parsing text-format tensorflow\.serving\.ModelServerConfig"),
-        served(tmp_path, "--models-config", str(tmp_path / "models.config")),
-    ):
-        pass
+    with keeping_signals():
+        assert command.main(["serve", "--models-config", str(tmp_path / "models.config"), "--rest-port", "0", "--grpc-port", "0"]) == 1
+    assert "Error parsing text-format tensorflow.serving.ModelServerConfig" in capsys.readouterr().err
+
+
+def test_a_process_of_its_own_ends_when_it_is_told_to(whole: pathlib.Path) -> None:
+    with apart(whole, "--model", f"half={whole.parent}") as target:
+        target.answering("half", 1)
+    assert target.log[-1].endswith("half 1 is unloaded\n"), "and with status 0, or this would have raised"
 
 
 def test_a_configuration_is_followed_and_a_bad_one_leaves_the_one_before(whole: pathlib.Path, tmp_path: pathlib.Path) -> None:

@@ -18,7 +18,7 @@ import pytest
 from conformance_rows import ANSWERED, HALF, ODD, REFUSED, VALID, Row
 from google.protobuf import text_format
 from serving_models import save_half, save_many
-from serving_target import OURS, Target, alike, served
+from serving_target import OURS, Target, alike, apart, served
 from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
@@ -45,7 +45,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     models = tmp_path_factory.mktemp("models")
     empty = models / "models.config"
     empty.write_text("model_config_list {}")
-    with served(
+    with apart(
         models, "--models-config", str(empty), "--poll-seconds", "0.2", "--load-retries", "1", "--load-retry-seconds", "0.2"
     ) as found:
         prepare(found)

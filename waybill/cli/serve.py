@@ -25,7 +25,7 @@ def serve(args: argparse.Namespace) -> int:
     say("importing TensorFlow's library ...")
     from waybill.server.server import Server
 
-    server = Server(_options(args), say)
+    server = Server(options(args), say)
     server.start()
     try:
         say(f"serving: REST {server.rest}, gRPC {server.grpc}; for laptops and tests, production runs TensorFlow Serving")
@@ -36,7 +36,12 @@ def serve(args: argparse.Namespace) -> int:
     return 0
 
 
-def _options(args: argparse.Namespace) -> Options:
+def options(args: argparse.Namespace) -> Options:
+    """How to serve, by the words of the command line.
+
+    Raises:
+      ServerError: if they do not fit together.
+    """
     from waybill.server import config
     from waybill.server.checks import check
     from waybill.server.errors import ServerError

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from waybill.server.config import Model
 from waybill.server.core import Core
+from waybill.server.errors import ServerError
 from waybill.server.grpc_api import Grpc
 from waybill.server.loading import Loader
 from waybill.server.manager import Manager, Retries
@@ -76,9 +77,13 @@ class Server:
         manager = Manager(loader.load, options.retries, options.load_threads, say)
         self.core = Core(manager, say, early_labels=options.early_labels)
         service = Service(self.core, noted)
-        self._grpc = Grpc(service, options.host, options.grpc_port, options.grpc_socket, options.largest_body)
         application = Application(Rest(service, monitoring=options.monitoring), self.core, options.largest_body)
         self._web = Web(application, options.host, options.rest_port)
+        try:
+            self._grpc = Grpc(service, options.host, options.grpc_port, options.grpc_socket, options.largest_body)
+        except ServerError:
+            self._web.stop()
+            raise
 
     @property
     def rest(self) -> str:
@@ -94,11 +99,14 @@ class Server:
         """Begins to serve; the ports are open before the models are loaded, so that a client sees them LOADING.
 
         Raises:
-          ServerError: if the file that says what to serve is not accepted.
-          RequestError: if a label names a version that is not there, and may not.
+          ServerError: if the file that says what to serve is not accepted; nothing is listened to any more then.
         """
-        self.core.configure(self._options.models)
-        self.core.follow(self._options.poll_seconds, self._options.config_file)
+        try:
+            self.core.configure(self._options.models)
+            self.core.follow(self._options.poll_seconds, self._options.config_file)
+        except ServerError:
+            self.stop()
+            raise
         self._grpc.start()
         self._web.start()
 

@@ -118,7 +118,8 @@ class Web:
     def stop(self) -> None:
         """Finishes what is being answered, and ends."""
         self._server.should_exit = True
-        self._thread.join(_STOP_SECONDS + 5)
+        if self._thread.ident is not None:
+            self._thread.join(_STOP_SECONDS + 5)
         self._socket.close()
 
     def _run(self) -> None:
