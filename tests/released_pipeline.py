@@ -9,10 +9,10 @@ import os
 import pathlib
 import signal
 
-from tfx import v1 as tfx
 from tfx.components.base import base_executor
 from tfx.dsl.components.base import executor_spec
 from tfx.dsl.components.base.base_component import BaseComponent
+from tfx.orchestration.pipeline import Pipeline
 from tfx.types import Channel, artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.utils import path_utils
@@ -52,7 +52,7 @@ SETTINGS = PipelineSettings(
 )
 
 
-class _JudgeData(base_executor.BaseExecutor):
+class JudgeData(base_executor.BaseExecutor):
     def Do(self, input_dict, output_dict, exec_properties):
         says = exec_properties["says"]
         outcome = RuleOutcome.PASS if says == "PASS" else RuleOutcome.BLOCK
@@ -60,7 +60,7 @@ class _JudgeData(base_executor.BaseExecutor):
         record(verdict, artifact_utils.get_single_instance(output_dict["verdict"]))
 
 
-class _Train(base_executor.BaseExecutor):
+class Train(base_executor.BaseExecutor):
     def Do(self, input_dict, output_dict, exec_properties):
         folder = pathlib.Path(path_utils.serving_model_path(artifact_utils.get_single_uri(output_dict["model"])))
         folder.mkdir(parents=True)
@@ -69,7 +69,7 @@ class _Train(base_executor.BaseExecutor):
         (folder / "saved_model.pb").write_text(exec_properties["says"])
 
 
-class _JudgeModel(base_executor.BaseExecutor):
+class JudgeModel(base_executor.BaseExecutor):
     """Judges as the real gates do: a verdict about these bytes, and TFMA's mark beside it."""
 
     def Do(self, input_dict, output_dict, exec_properties):
@@ -83,7 +83,7 @@ class _JudgeModel(base_executor.BaseExecutor):
         (blessing / "BLESSED").touch()
 
 
-def _component(name: str, executor: type, inputs: dict, outputs: dict[str, type], says: str) -> BaseComponent:
+def component(name: str, executor: type, inputs: dict, outputs: dict[str, type], says: str) -> BaseComponent:
     """A component class of its own per node, so that each has its execution type."""
     spec_cls = type(
         f"{name}Spec",
@@ -101,15 +101,15 @@ def _component(name: str, executor: type, inputs: dict, outputs: dict[str, type]
 def create_pipeline(run_spec, *, partition, places):
     """partition -> verdict, model -> baseline -> verdict -> release -> promotion."""
     params = run_spec.params
-    data_gate = _component("SmallDataGate", _JudgeData, {}, {"verdict": VerdictArtifact}, params["data"]).with_id("data_gate")
+    data_gate = component("SmallDataGate", JudgeData, {}, {"verdict": VerdictArtifact}, params["data"]).with_id("data_gate")
     says = f"{params['quality']} {run_spec.interval.label} {partition.digest}"
-    trainer = _component("SmallTrainer", _Train, {}, {"model": standard_artifacts.Model}, says).with_id("trainer")
+    trainer = component("SmallTrainer", Train, {}, {"model": standard_artifacts.Model}, says).with_id("trainer")
     trainer.add_upstream_node(data_gate)
     baseline = interval_baseline(pipeline="small", before=run_spec.interval.start.isoformat()).with_id("baseline")
     baseline.add_upstream_node(trainer)
-    model_gate = _component(
+    model_gate = component(
         "SmallModelGate",
-        _JudgeModel,
+        JudgeModel,
         {"model": trainer.outputs["model"], "baseline_model": baseline.outputs["model"]},
         {"verdict": VerdictArtifact, "blessing": standard_artifacts.ModelBlessing},
         "",
@@ -125,4 +125,4 @@ def create_pipeline(run_spec, *, partition, places):
     ).with_id("pusher")
     promoter = Promoter(pushed_model=pusher.outputs["pushed_model"]).with_id("promoter")
     nodes = [data_gate, trainer, baseline, model_gate, pusher, promoter]
-    return tfx.dsl.Pipeline(pipeline_name="small", pipeline_root=places.root, components=nodes, enable_cache=False)
+    return Pipeline(pipeline_name="small", pipeline_root=places.root, components=nodes, enable_cache=False)

@@ -184,6 +184,12 @@ def test_a_run_whose_interval_is_unclear_is_refused_before_anything_runs(
     assert launcher.calls() == []
 
 
+def test_a_run_by_hand_that_a_backfill_took_over_is_refused_because_it_has_another_interval(run_spec: RunSpecOperator) -> None:
+    taken_over = dag_run("backfill", logical_date=dt.datetime(2013, 7, 1, tzinfo=dt.timezone.utc))
+    with pytest.raises(NodeStopped, match="asked for the interval of 2013-07-01T00:00:00.00:00, but Airflow gives it that of 2013-04-01"):
+        run_spec.execute(context(taken_over))
+
+
 def test_a_ticket_is_the_same_within_a_pass_and_another_after_a_clear_or_for_a_run_made_anew() -> None:
     first = asking.ticket(dag_run())
     later = dt.datetime(2020, 1, 2, tzinfo=dt.timezone.utc)

@@ -71,7 +71,7 @@ def asking(context: Mapping[str, Any]) -> Asking:
     """Reads a task's context.
 
     Raises:
-      RecordError: if a manual run does not name its interval, or another kind of run does.
+      RecordError: if a manual run does not name its interval, or another kind of run does, or has another one than it was asked for.
     """
     dag_run = context["dag_run"]
     given = {name: value for name, value in dict(context["params"]).items() if value is not None}
@@ -105,7 +105,14 @@ def _scheduled_interval(dag_run: Any, kind: str, named: str) -> tuple[dt.datetim
         raise RecordError(f"{INTERVAL_START} is {named!r}, but a {kind} run has the interval Airflow gave it; leave the field empty")
     if dag_run.data_interval_start is None or dag_run.data_interval_end is None:
         raise RecordError(f"Airflow gave this {kind} run no data interval; trigger it by hand with {INTERVAL_START} filled in")
-    return _utc(dag_run.data_interval_start), _utc(dag_run.data_interval_end)
+    start, end = _utc(dag_run.data_interval_start), _utc(dag_run.data_interval_end)
+    # Airflow keeps one run for each logical date. A backfill that meets a manual one takes it over, with the interval before the asked one.
+    if dag_run.logical_date is not None and _utc(dag_run.logical_date) != start:
+        raise RecordError(
+            f"this {kind} run was asked for the interval of {_utc(dag_run.logical_date).isoformat()}, but Airflow gives it that of "
+            f"{start.isoformat()}: somebody had triggered {dag_run.run_id} by hand with that logical date. Delete it, and ask again"
+        )
+    return start, end
 
 
 def _began(dag_run: Any) -> dt.datetime:

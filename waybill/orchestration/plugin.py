@@ -1,4 +1,4 @@
-"""Waybill's part of Airflow's UI: a tab beside each task's log with the report its gate wrote.
+"""Waybill's part of Airflow's API server: a tab beside each task's log with the report its gate wrote, and turns for who writes to SQLite.
 
 Every process of Airflow's imports this, each task among them; what the API server alone needs is imported when it asks.
 """
@@ -14,7 +14,7 @@ PREFIX = "/waybill"
 
 
 class WaybillPlugin(AirflowPlugin):
-    """The tab, and the app that fills it."""
+    """The tab, the app that fills it, and the turns."""
 
     name = "waybill"
     external_views = [
@@ -32,3 +32,13 @@ class WaybillPlugin(AirflowPlugin):
         from waybill.orchestration.reports import app
 
         return [{"app": app, "url_prefix": PREFIX, "name": "Waybill's reports"}]
+
+    @functools.cached_property
+    def fastapi_root_middlewares(self) -> list[dict[str, Any]]:
+        """What stands before every request; nothing where Airflow's database is a server."""
+        from airflow.configuration import conf
+
+        from waybill.orchestration.turns import OneWriterAtATime
+
+        on_sqlite = str(conf.get("database", "sql_alchemy_conn")).startswith("sqlite")
+        return [{"middleware": OneWriterAtATime, "name": "Waybill's turns"}] if on_sqlite else []
