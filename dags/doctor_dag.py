@@ -1,4 +1,4 @@
-"""The installation -> the DAG that has `waybill doctor` look once a day."""
+"""The installation -> the Airflow DAG that has `waybill doctor` look once a day."""
 
 from __future__ import annotations
 

@@ -75,7 +75,8 @@ def _said(verdict: Verdict) -> str:
     numbers = sorted({str(rule.waiver.number) for rule in verdict.on_waivers() if rule.waiver})
     on = f", {len(waived)} let pass by waiver {', '.join(numbers)}" if numbers else ""
     warned = sum(rule.outcome is RuleOutcome.WARN for rule in verdict.rules)
-    return f"{verdict.decision.value}, {len(verdict.rules)} rules{on}" + (f", {warned} with a warning" if warned else "")
+    rules = f"{len(verdict.rules)} rule{'' if len(verdict.rules) == 1 else 's'}"
+    return f"{verdict.decision.value}, {rules}{on}" + (f", {warned} with a warning" if warned else "")
 
 
 def _metrics(verdicts: Sequence[Verdict]) -> Iterator[str]:
