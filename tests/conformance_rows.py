@@ -249,6 +249,14 @@ REFUSED = [
     Row("a float for an integer", "POST", f"{MANY}:predict", rows("whole", 1.5), 400, "is not of expected type: int32"),
     Row("too large an integer", "POST", f"{MANY}:predict", rows("whole", 2**31), 400, "is not of expected type: int32"),
     Row(
+        "a number of 400 digits",
+        "POST",
+        f"{HALF}:predict",
+        f'{{"instances": [{"9" * 400}]}}',
+        400,
+        "Number too big to be stored in double.",
+    ),
+    Row(
         "a truth value for a float",
         "POST",
         f"{HALF}:predict",

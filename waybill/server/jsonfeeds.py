@@ -215,8 +215,15 @@ def _array(leaves: list[Any], dtype: int) -> Values:
     name = TYPES[dtype]
     with np.errstate(over="ignore"):  # what is too large for a float is infinite
         if name in ("float32", "float64"):
-            return np.array([float(value) for value in leaves], np.float64).astype(name)
+            return np.array([_float(value) for value in leaves], np.float64).astype(name)
         return np.array(leaves, bool if name == "bool" else "uint64" if name == "uint64" else "int64").astype(name)
+
+
+def _float(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise invalid("JSON Parse error: Number too big to be stored in double.") from error
 
 
 def _words(shape: Sequence[int]) -> str:

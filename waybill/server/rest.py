@@ -22,6 +22,7 @@ _VERSION = r"(?:/versions/([0-9]+)|/labels/([^/:]+))?"
 _ASK = re.compile(rf"/v1/models{_MODEL}{_VERSION}:(classify|regress|predict)", re.IGNORECASE | re.DOTALL)
 _LOOK = re.compile(rf"/v1/models(?:{_MODEL})?{_VERSION}(/metadata)?", re.IGNORECASE | re.DOTALL)
 _API = re.compile(r"/v1/.*", re.IGNORECASE | re.DOTALL)
+_DIGITS = 19  # of the largest version
 _JSON, _TEXT = "application/json", "text/plain"
 
 
@@ -80,6 +81,9 @@ class Rest:
         except RequestError as error:
             problem = error
             return Answer(error.http, jsonanswers.error(error))
+        except Exception as error:  # noqa: BLE001 - a request that breaks something here is one request's error
+            problem = RequestError("INTERNAL", f"{type(error).__name__}: {error}")
+            return Answer(problem.http, jsonanswers.error(problem))
         finally:
             self._service.note(model, word, "REST", time.monotonic() - began, problem)
 
@@ -98,9 +102,10 @@ class Rest:
             raise invalid(f"Malformed request: {method} {path}")
         spec = model_pb2.ModelSpec(name=_decoded(found[1] or ""))
         if found[2]:
-            if int(found[2]) > 2**63 - 1:
+            digits = found[2].lstrip("0") or "0"
+            if len(digits) > _DIGITS or int(digits) > 2**63 - 1:
                 raise _Unnamed("INVALID_ARGUMENT", f"Failed to convert version: {found[2]} to numeric.")
-            spec.version.value = int(found[2])
+            spec.version.value = int(digits)
         if found[3]:
             spec.version_label = _decoded(found[3])
         if method == "POST":

@@ -47,7 +47,7 @@ class Application:
         try:
             body = _unpacked(await self._body(receive), headers.get(b"content-encoding", b"").lower())
         except RequestError as error:
-            found = Answer(413, jsonanswers.error(error))
+            found = Answer(413 if error.code == "RESOURCE_EXHAUSTED" else error.http, jsonanswers.error(error))
         else:
             origin = headers.get(b"origin", b"").decode("latin-1")
             found = await asyncio.get_running_loop().run_in_executor(self._pool, self._answer, scope["method"], path, origin, body)

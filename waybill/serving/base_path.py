@@ -62,12 +62,12 @@ def _follow(store: Store, settings: Settings, model: str, base: pathlib.Path, me
             if version == now.stable:
                 raise
             missing = error
-    if settings.server:  # its label has to be elsewhere before a version may go
+    # The file first: a server that follows it loads what it is to serve while it still has what goes.
+    if settings.server:
         labels.hand_over(settings, store, model)
-        _take_out(base, now.served)
     else:
-        _take_out(base, now.served)
         models_config.write(settings.serving, models_config.decided(settings, store))
+    _take_out(base, now.served)
     if missing:
         raise missing
     return now.served
