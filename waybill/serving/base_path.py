@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
+from waybill.records import fault_points
 from waybill.records.settings import Settings
 from waybill.serving import releases, state
 from waybill.serving.errors import ServingError, VersionTaken
@@ -66,6 +67,7 @@ def _follow(store: Store, settings: Settings, model: str, base: pathlib.Path, me
             if version == now.stable:
                 raise
             missing = error
+    fault_points.reached("base_path.brought_in")
     _take_out(base, now.served)
     _configure(settings.serving, store)
     if missing:
@@ -83,6 +85,7 @@ def _bring_in(release: Release, base: pathlib.Path, mend: bool) -> None:
         path = base / str(release.version)
         path.chmod(0o755)  # to move a folder is to write into it
         aside = path.rename(base / f".changed-{release.version}-{secrets.token_hex(4)}")
+        fault_points.reached("base_path.changed_aside")
         try:
             publish(release.path, base, release.version, release.digest)
         except BaseException:
@@ -103,8 +106,10 @@ def _take_out(base: pathlib.Path, served: Sequence[int]) -> None:
         if path.name.isdigit() and int(path.name) not in served:
             path.chmod(0o755)  # to move a folder is to write into it
             aside = path.rename(base / f"{_TRASH}{path.name}-{secrets.token_hex(4)}")
+            fault_points.reached("base_path.set_aside")
             fsync(base)
             remove(aside)
+            fault_points.reached("base_path.taken_out")
 
 
 def config_text(serving: pathlib.Path, store: Store) -> str:
@@ -132,7 +137,9 @@ def _configure(serving: pathlib.Path, store: Store) -> None:
             handle.write(text)
             handle.flush()
             os.fsync(handle.fileno())
+        fault_points.reached("base_path.config_staged")
         aside.replace(path)
+        fault_points.reached("base_path.config_written")
         fsync(serving)
     except OSError as error:
         raise ServingError(f"cannot write {str(path)!r}: {error}; the one before stays") from error

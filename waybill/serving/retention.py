@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import secrets
 
+from waybill.records import fault_points
 from waybill.records.person import Person
 from waybill.records.settings import Settings
 from waybill.serving import releases, state
@@ -83,6 +84,7 @@ def sweep(store: Store, settings: Settings, model: str) -> None:
             if path.is_dir():
                 path.chmod(0o755)  # to move a folder is to write into it
                 path.rename(base / f"{_TRASH}{version}-{secrets.token_hex(4)}")
+                fault_points.reached("retention.set_aside")
         fsync(base)
         for left in base.glob(f"{_TRASH}*"):
             remove(left)
