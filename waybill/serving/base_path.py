@@ -129,6 +129,8 @@ def config_text(serving: pathlib.Path, store: Store) -> str:
 def _configure(serving: pathlib.Path, store: Store) -> None:
     """Writes models.config, whole or not at all."""
     text, path = config_text(serving, store), serving / CONFIG
+    for left in serving.glob(f".{CONFIG}.*"):
+        left.unlink()  # of a process that was killed; a living one would hold the path
     if path.is_file() and path.read_text(encoding="utf-8") == text:
         return
     aside = serving / f".{CONFIG}.{secrets.token_hex(4)}"

@@ -58,6 +58,7 @@ def prune(store: Store, settings: Settings, model: str, newest: int, by: Person,
     Raises:
       Overtaken: if somebody decides on the model at the same time; what was removed before stays removed, and is on record.
     """
+    sweep(store, settings, model)  # what is decided to go and still there, because the process that decided it was killed
     removed = []
     for judged in judge(store, model, newest):
         if judged.stays:
