@@ -13,8 +13,10 @@ endif
 NO_PYTHON = none of $(CANDIDATES) is a Python 3.10 to 3.13 that runs; install one or name it: make PYTHON=/path/to/python3.11 $@
 SETUP = $(if $(PYTHON),,$(error $(NO_PYTHON)))@"$(PYTHON)" -m tools.bootstrap
 
-# How many histories `make prove` lives through.
+# How many histories `make prove` lives through; `make prove PART=process` does one part, SEED=... draws the same histories again.
 HISTORIES := 200
+PART :=
+SEED :=
 
 # `make lock UPGRADE=--upgrade` moves every version; without it only what the .in files ask for.
 UPGRADE :=
@@ -48,9 +50,9 @@ test: ## runs all tests, those of TFX's Python and, beside them, those of Airflo
 	if [ -n "$$failed" ]; then echo "test: FAILED in$$failed" >&2; exit 1; fi; \
 	echo 'test: all passed, in both environments'
 
-prove: ## lives through random histories of runs and decisions, and compares each with the rules (some minutes)
-	$(SETUP) tools tfx
-	@PROOF_EXAMPLES=$(HISTORIES) .venv/bin/python -m pytest -q tests/test_proof.py
+prove: ## kills processes at every line, fills the disk, lives through random histories, and watches what is served (an hour)
+	$(SETUP) tools tfx airflow
+	@.venv/bin/python -m tools.prove --histories=$(HISTORIES) $(if $(PART),--only=$(PART)) $(if $(SEED),--seed=$(SEED))
 
 lint: ## checks style, types, the direction of imports, and that the graphs are fresh
 	$(SETUP) tools tfx

@@ -58,7 +58,7 @@ def _part(item: pytest.Item) -> str:
 
 
 def _forks(item: pytest.Item) -> bool:
-    return any(getattr(value, "__module__", "") == "harness" for value in vars(getattr(item, "module", item)).values())
+    return any(getattr(value, "__module__", "") in ("harness", "proving") for value in vars(getattr(item, "module", item)).values())
 
 
 def _be_patient() -> None:

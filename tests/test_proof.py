@@ -6,29 +6,29 @@
 from __future__ import annotations
 
 import os
-import pathlib
-import shutil
-import tempfile
 
+import fault_lines
 import pytest
-import released_pipeline
-from harness import Installation, install
+from agreement import STARTS, agree, span, version
+from fault_lines import Line
+from harness import Installation
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from reference import Release, Run, World
+from proving import Proof, proving
+from reference import Run, World
 
 from waybill.cli import main as command
 from waybill.records.node import NodeResult, Outcome
 from waybill.records.person import Person
-from waybill.serving import base_path, releases, requests, state
+from waybill.serving import base_path, requests, state
 from waybill.serving.errors import DecisionRefused, RequestVoid
 from waybill.serving.promotion import Desk
 from waybill.store import journal, reads
 
-STARTS = ("2013-01-01", "2013-04-01", "2013-07-01", "2013-10-01", "2014-01-01")
 WINDOW = 2
 ADA, GRACE = Person("os:ada", "os:ada"), Person("os:grace", "os:grace")
+KILLED_AT = [line for line in fault_lines.RUN if line.doing in ("trainer", "model_gate", "pusher", "promoter")]
 EXAMPLES = int(os.environ.get("PROOF_EXAMPLES", "4"))
 
 quarters = st.integers(0, len(STARTS) - 1)
@@ -38,14 +38,12 @@ kinds = st.sampled_from(["scheduled", "scheduled", "backfill", "manual"])
 class History(RuleBasedStateMachine):
     """One history; both worlds live through it."""
 
+    proof: Proof
     installation: Installation
-    pristine: pathlib.Path
 
     @initialize()
     def begin(self) -> None:
-        home = self.installation.settings.home
-        shutil.rmtree(home, onerror=_writable)
-        shutil.copytree(self.pristine, home)
+        self.proof.go_to("pristine")
         self.world = World(WINDOW)
         self.asked = 0
         for quarter, start in enumerate(STARTS):
@@ -77,11 +75,19 @@ class History(RuleBasedStateMachine):
         assert results[-1].outcome is Outcome.FAILED and results[-1].node == "promoter"
         self._compare(quarter, kind, True, [*results[:-1], self.installation.node(spec, "promoter", attempt=2)])
 
+    @rule(quarter=quarters, kind=kinds, line=st.sampled_from(KILLED_AT))
+    def kill(self, quarter: int, kind: str, line: Line) -> None:
+        """A process of a node is killed at a line, if the run comes by there; a retry finishes."""
+        spec = self._freeze(quarter, kind, True)
+        before = self.proof.finish(spec, before=line.doing)
+        self.proof.kill(line.doing, line.point, lambda: self.proof.working(spec, line.doing), must=False)
+        self._compare(quarter, kind, True, [*before, *self.proof.finish(spec, since=line.doing)])
+
     @precondition(lambda self: any(run.outcome != "blocked" for run in self.world.runs))
     @rule(data=st.data(), persons=st.integers(1, 2))
     def promote(self, data: st.DataObject, persons: int) -> None:
         release = data.draw(st.sampled_from(sorted(run.release for run in self.world.runs if run.outcome != "blocked")))
-        decided = self._desk().promote(_version(release), ADA, "a wish")
+        decided = self._desk().promote(version(release), ADA, "a wish")
         if persons == 2 and decided.outcome == "asked":
             with pytest.raises(DecisionRefused):
                 self._desk().approve(decided.number, ADA, "my own wish")
@@ -94,7 +100,7 @@ class History(RuleBasedStateMachine):
         release = data.draw(st.sampled_from(sorted(run.release for run in self.world.runs if run.outcome != "blocked")))
         expected = self.world.roll_back(release)
         try:
-            assert self._desk().rollback(_version(release), ADA, "in doubt").outcome == expected
+            assert self._desk().rollback(version(release), ADA, "in doubt").outcome == expected
         except DecisionRefused:
             assert expected == "refused"
 
@@ -104,7 +110,7 @@ class History(RuleBasedStateMachine):
         """Another person answers what somebody has asked for."""
         release = data.draw(st.sampled_from(sorted(self.world.asked)))
         entries = journal.entries(self.installation.store, state.subject("small"))
-        request, expected = requests.last(entries, _version(release)), self.world.answer(release, agrees)
+        request, expected = requests.last(entries, version(release)), self.world.answer(release, agrees)
         assert request is not None
         try:
             desk = self._desk()
@@ -122,14 +128,8 @@ class History(RuleBasedStateMachine):
     def the_same_is_served(self) -> None:
         if not hasattr(self, "world"):
             return
-        installation, world = self.installation, self.world
-        base_path.follow(installation.store, installation.settings, "small")
-        now = state.read(installation.store, "small")
-        assert now.stable == (_version(world.stable) if world.stable else 0)
-        assert now.pinned == world.pinned
-        assert base_path.present(installation.settings.serving / "small") == [_version(release) for release in world.base_path]
-        found = {release.version for release in releases.newest(installation.store, "small", 99)}
-        assert found == {_version(run.release) for run in world.runs if run.outcome != "blocked"}
+        base_path.follow(self.installation.store, self.installation.settings, "small")
+        agree(self.installation, self.world)
 
     def teardown(self) -> None:
         if hasattr(self, "world"):
@@ -154,11 +154,11 @@ class History(RuleBasedStateMachine):
     def _compare(self, quarter: int, kind: str, good: bool, results: list[NodeResult], wish: bool = False) -> None:
         expected: Run = self.world.run(quarter, self._asked_by(quarter, kind), kind == "scheduled", good, wish)
         found = {result.node: result for result in results}
-        name = f"small.{_span(quarter)}.g{expected.generation}"
+        name = f"small.{span(quarter)}.g{expected.generation}"
         assert found["trainer"].run == name
         assert self._window(name) == len(expected.window)
         says = found["baseline"].message
-        assert (f"release {_version(expected.baseline)} " in says) if expected.baseline else ("no baseline yet" in says)
+        assert (f"release {version(expected.baseline)} " in says) if expected.baseline else ("no baseline yet" in says)
         outcome = found["promoter"].extra["promotion"]["outcome"] if "promoter" in found else "blocked"
         assert outcome == expected.outcome
 
@@ -170,34 +170,13 @@ class History(RuleBasedStateMachine):
         return Desk(self.installation.store, self.installation.graph, self.installation.settings)
 
 
-def _span(quarter: int) -> int:
-    return int(STARTS[quarter].replace("-", "") + "0000")
-
-
-def _version(release: Release) -> int:
-    ends = (*STARTS[1:], "2014-04-01")[release[0]]
-    return int(ends.replace("-", "") + "0000") * 100 + release[1]
-
-
-def _writable(function: object, path: str, _: object) -> None:
-    """Removes what is read-only, its folder included."""
-    for one in (pathlib.Path(path).parent, pathlib.Path(path)):
-        one.chmod(0o755)
-    shutil.rmtree(path, onerror=_writable) if pathlib.Path(path).is_dir() else pathlib.Path(path).unlink()
-
-
-def test_every_history_ends_as_the_rules_say(monkeypatch: pytest.MonkeyPatch) -> None:
-    with tempfile.TemporaryDirectory(prefix="waybill-proof-") as name:
-        folder = pathlib.Path(name)
-        History.installation = install(folder, released_pipeline.SETTINGS, released_pipeline.create_pipeline, {})
-        History.pristine = folder / "pristine"
-        shutil.copytree(History.installation.settings.home, History.pristine)
-        monkeypatch.setenv("WAYBILL_HOME", str(History.installation.settings.home))
-        monkeypatch.setattr("waybill.cli.load.graph_of", lambda _: History.installation.graph)
+def test_every_history_ends_as_the_rules_say_and_nothing_half_made_is_seen_meanwhile() -> None:
+    with proving() as proof:
+        proof.remember("pristine")
+        History.proof, History.installation = proof, proof.installation
         case = History.TestCase
         case.settings = settings(
             max_examples=EXAMPLES, stateful_step_count=8, deadline=None, derandomize="PROOF_EXAMPLES" not in os.environ,
             suppress_health_check=list(HealthCheck), database=None,
         )  # fmt: skip
         case("runTest").runTest()
-        shutil.rmtree(History.installation.settings.home, onerror=_writable)

@@ -87,6 +87,7 @@ def _waybill(settings: Settings) -> dict[str, str]:
         "WAYBILL_NOTIFY": ",".join(sorted(settings.notify)),
         "WAYBILL_DOCTOR_SCHEDULE": settings.doctor_schedule,
         "WAYBILL_AIRFLOW_USERS": ",".join(settings.airflow_users),
+        "WAYBILL_FAULTS": str(settings.faults or ""),
     }
 
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 
 from waybill.cli import orchestrator_words, serve_words, waive_words
+from waybill.records import fault_points
 from waybill.records.errors import RecordError, Refusal
 
 EPILOG = """\
@@ -34,6 +35,7 @@ DECISIONS = {
 def main(argv: list[str] | None = None) -> int:
     """Parses the command line and runs a verb; returns the exit status."""
     args = parser().parse_args(argv)
+    fault_points.work_on(args.verb)
     try:
         return int(_verb(args)(args))
     except (RecordError, Refusal) as error:

@@ -20,6 +20,7 @@ from tfx.utils import import_utils
 
 from waybill.launch.compile import CompiledNode
 from waybill.launch.errors import LaunchError
+from waybill.records import fault_points
 from waybill.store.connection import Store
 
 BY_WAIVER = "waiver"  # property of the execution; see `Choice.waiver`
@@ -75,9 +76,11 @@ def run_resolver(compiled: CompiledNode, connection: Any, store: Store, stamps: 
                 **stamps,
             },
         )
+        fault_points.reached("launch.registered")
         execution_publish_utils.publish_internal_execution(
             metadata_handle=handle, contexts=contexts, execution_id=execution.id, output_artifacts=chosen
         )
+        fault_points.reached("launch.published")
     return execution.id, choice
 
 

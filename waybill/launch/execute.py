@@ -24,6 +24,7 @@ from waybill.launch.process import compute_with, no_words_to_developers
 from waybill.launch.reference import take_over
 from waybill.launch.repair import CAUSE
 from waybill.launch.work import Work
+from waybill.records import fault_points
 from waybill.records.errors import Refusal
 from waybill.records.graph import Graph
 from waybill.records.node import EXECUTOR_SECONDS, NodeResult, Outcome
@@ -44,6 +45,7 @@ _OUTCOMES: tuple[tuple[type[Exception], Outcome], ...] = (
 def execute(todo: Work, create: CreatePipeline, graph: Graph, settings: Settings) -> NodeResult:
     """Executes one attempt; an exception of the executor becomes a result, never a traceback alone."""
     started = time.monotonic()
+    fault_points.work_on(todo.node)
     sys.argv = sys.argv[:1]  # executors append the process's arguments to Beam's
     adapt_libraries()
     compute_with(settings.node_threads)
@@ -87,7 +89,10 @@ class _Execution:
     def run(self) -> NodeResult:
         """Runs the node with the installation at hand."""
         with entered(Installation(self._store, self._settings, tuple(self._lineage), self._graph)):
-            return self._run()
+            fault_points.reached("execute.begun")
+            result = self._run()
+            fault_points.reached("execute.finished")
+            return result
 
     def _run(self) -> NodeResult:
         """Resolves, launches, and reads the result back."""
@@ -96,6 +101,7 @@ class _Execution:
             execution_id, choice = run_resolver(self._compiled, self._connection, self._store, stamps)
             return self._result(execution_id, f"{choice.chosen}; rule: {choice.rule}")
         resolved = self._resolve()
+        fault_points.reached("execute.resolved")
         pin(self._compiled.node, resolved)
         earlier = reusable(self._earlier(), {key: [a.id for a in found] for key, found in resolved.items()})
         launcher = NodeLauncher(self._compiled, self._connection, stamps, earlier, self._todo.attempt)

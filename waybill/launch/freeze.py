@@ -13,10 +13,11 @@ from typing import Any
 
 from waybill.launch import identity, specs, window
 from waybill.launch.partitions import LandingArea, NotLanded, samples_of
-from waybill.records import digest
+from waybill.records import digest, fault_points
 from waybill.records.distribution import Distribution
 from waybill.records.graph import PipelineSettings
 from waybill.records.interval import Interval, parse_moment
+from waybill.records.node import RUN_SPEC
 from waybill.records.run_spec import Partition, RunSpec, Trigger
 from waybill.records.settings import PROJECT, Settings
 from waybill.store import contexts, generations
@@ -47,6 +48,7 @@ def freeze(request: FreezeRequest, pipeline: PipelineSettings, settings: Setting
       EmptyPartition: if a partition of the window is there without data.
       CorruptPartition: if a partition's bytes are not those of its manifest.
     """
+    fault_points.work_on(RUN_SPEC)
     interval = window.interval_from(pipeline, request.interval.start)
     params = pipeline.resolve_params(dict(request.params))
     generation = generations.find(store, pipeline.name, interval.span, request.trigger.ticket)
@@ -59,6 +61,7 @@ def freeze(request: FreezeRequest, pipeline: PipelineSettings, settings: Setting
     distribution.check_rows(sum(partition.rows for partition in landed))
     # Only now, so that a run that waits for its partition uses up no generation.
     generation = generations.allocate(store, pipeline.name, interval.span, request.trigger.ticket)
+    fault_points.reached("freeze.allocated")
     spec = RunSpec(
         pipeline=pipeline.name,
         interval=interval,
@@ -88,8 +91,11 @@ def derive(tip: RunSpec, ticket: str, root: str, settings: Settings, store: Stor
 def record(spec: RunSpec, root: str, settings: Settings, store: Store) -> RunSpec:
     """Makes a spec durable: as a file, on the run's MLMD context, and as its generation's; the first to get there wins."""
     specs.save(settings.specs, spec)
+    fault_points.reached("freeze.saved")
     contexts.record_run(store, spec)
+    fault_points.reached("freeze.recorded")
     settled = generations.settle(store, spec.pipeline, spec.interval.span, spec.generation, root=root, spec=spec.digest)
+    fault_points.reached("freeze.settled")
     if settled.spec == spec.digest:
         return spec
     winner = specs.load(settings.specs, settled.spec)

@@ -23,7 +23,7 @@ from tfx.proto.orchestration import execution_result_pb2
 from waybill.launch import replaced
 from waybill.launch.compile import CompiledNode
 from waybill.launch.repair import CAUSE
-from waybill.records import digest
+from waybill.records import digest, fault_points
 
 _MAX_CAUSE = 8000
 # Of TFX's launcher, the private methods that ours override, as far as their source goes back to the version they were written for.
@@ -78,11 +78,14 @@ class NodeLauncher(launcher.Launcher):
         for artifacts in execution_info.output_dict.values():
             for artifact in artifacts:
                 _note(artifact.mlmd_artifact, self._stamps)
+        fault_points.reached("launch.prepared")
         started = time.monotonic()
         try:
-            return super()._run_executor(execution_info)
+            output = super()._run_executor(execution_info)
         finally:
             self.executor_seconds = time.monotonic() - started
+        fault_points.reached("launch.executed")
+        return output
 
     def _register_or_reuse_execution(self, metadata_handle, contexts, input_artifacts=None, exec_properties=None):  # type: ignore[no-untyped-def]
         """Continues the earlier execution, wiped of its old error, or registers a new one."""
@@ -96,7 +99,9 @@ class NodeLauncher(launcher.Launcher):
             for name in (CAUSE, _TFX_RESULT):
                 execution.custom_properties.pop(name, None)
         execution.custom_properties["attempt"].int_value = self._attempt
-        return execution_lib.put_execution(metadata_handle, execution, contexts)
+        put = execution_lib.put_execution(metadata_handle, execution, contexts)
+        fault_points.reached("launch.registered")
+        return put
 
     def _publish_successful_execution(self, execution_id, contexts, output_dict, executor_output):  # type: ignore[no-untyped-def]
         """Stamps every output with the digest of its bytes, then publishes."""
@@ -106,7 +111,9 @@ class NodeLauncher(launcher.Launcher):
                 self._stamp(artifact.mlmd_artifact, artifact.uri)
             for proto in published[key].artifacts if key in published else ():
                 self._stamp(proto, proto.uri)
+        fault_points.reached("launch.stamped")
         super()._publish_successful_execution(execution_id, contexts, output_dict, executor_output)
+        fault_points.reached("launch.published")
 
     def _publish_failed_execution(self, execution_id, contexts, executor_output=None):  # type: ignore[no-untyped-def]
         """Publishes the failure with its cause, which TFX leaves out for an executor that raised."""

@@ -7,6 +7,7 @@ import pathlib
 from waybill.launch import repair, specs
 from waybill.launch.errors import SpecMissing
 from waybill.launch.lease import is_held, lease
+from waybill.records import fault_points
 from waybill.records.finding import Finding
 from waybill.records.settings import Settings
 from waybill.store import generations, reads
@@ -52,6 +53,7 @@ def _close(store: Store, settings: Settings, pipeline: str, unit: str, node: str
     with lease(settings.leases, unit, node, print):
         executions = reads.executions(store, pipeline, unit, node)
         repair.close_dead(store, executions, _CAUSE)
+        fault_points.reached("repair.dead_closed")
         if any(execution.successful for execution in executions):
             return  # what lies there is what it made
         repair.quarantine(pathlib.Path(settings.artifacts, pipeline, unit, node), settings.quarantine, unit)

@@ -14,6 +14,7 @@ from waybill.launch.inputs import InputResolver
 from waybill.launch.lease import lease
 from waybill.launch.older import open_runs
 from waybill.launch.work import Work
+from waybill.records import fault_points
 from waybill.records.errors import RecordError
 from waybill.records.graph import Graph, Node
 from waybill.records.node import WAITS_FOR, NodeRequest, NodeResult, Outcome
@@ -47,6 +48,7 @@ def run_node(
       say: Called with lines for the log.
     """
     started = time.monotonic()
+    fault_points.work_on(request.node)
     try:
         result = _Attempt(request, graph_of, settings, backend, say).run()
     except (SpecMismatch, SpecMissing, GateClosed) as error:
@@ -85,6 +87,7 @@ class _Attempt:
     def run(self) -> NodeResult:
         """Finds the work done, or has it done, under the lease of (unit, node)."""
         with lease(self._settings.leases, self._unit.name, self._node.id, self._say) as descriptor:
+            fault_points.reached("node.leased")
             found = reads.executions(self._store, self._spec.pipeline, self._unit.name, self._node.id)
             done = [e for e in found if e.successful]
             if done:
@@ -93,8 +96,10 @@ class _Attempt:
                 return waiting
             check_before(self._node.id, self._graph, InputResolver(self._store, self._graph, self._lineage), self._store)
             self._clear_ground(found)
+            fault_points.reached("node.cleared")
             todo = Work(tuple(s.digest for s in self._lineage), self._node.id, self._request.attempt, self._unit)
             result = self._backend(todo, descriptor)
+            fault_points.reached("node.worked")
             if result.outcome is Outcome.KILLED:
                 left = reads.executions(self._store, self._spec.pipeline, self._unit.name, self._node.id)
                 repair.close_dead(self._store, left, result.message)
@@ -142,6 +147,7 @@ class _Attempt:
         repair.close_dead(
             self._store, found, "the process of an earlier attempt ended without a word (killed, out of memory or power lost)"
         )
+        fault_points.reached("repair.dead_closed")
         folder = self._settings.artifacts / self._spec.pipeline / self._unit.name / self._node.id
         moved = repair.quarantine(folder, self._settings.quarantine, self._unit.name)
         if moved:

@@ -88,6 +88,7 @@ class Settings:
       doctor_schedule: When Airflow has the doctor look, as a cron expression in UTC (`WAYBILL_DOCTOR_SCHEDULE`, default `0 5 * * *`).
       airflow_users: Further people who can log in to the Airflow of `waybill up`, to trigger runs and answer requests
         (`WAYBILL_AIRFLOW_USERS`, with commas between, default none).
+      faults: Folder by which a proof holds processes still; see `faults` below (`WAYBILL_FAULTS`, default none).
     """
 
     home: pathlib.Path
@@ -111,6 +112,7 @@ class Settings:
     retry_seconds: int
     doctor_schedule: str
     airflow_users: tuple[str, ...]
+    faults: pathlib.Path | None
 
     @property
     def artifacts(self) -> pathlib.Path:
@@ -150,7 +152,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
       RecordError: if a variable holds what it cannot.
     """
     env = os.environ if environ is None else environ
-    home = pathlib.Path(env.get("WAYBILL_HOME") or PROJECT / "var").absolute()
+    home = _home(env)
     return Settings(
         home=home,
         landing=pathlib.Path(env.get("WAYBILL_LANDING") or home / "landing").absolute(),
@@ -180,7 +182,37 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
             "the five fields of a cron expression",
         ),
         airflow_users=_users(env.get("WAYBILL_AIRFLOW_USERS") or ""),
+        faults=faults(env),
     )
+
+
+def faults(environ: Mapping[str, str] | None = None) -> pathlib.Path | None:
+    """The folder by which a proof holds this installation's processes still; None wherever nothing is being proved.
+
+    Two must agree: the environment names the folder, and the folder's file `home` names Waybill's home. So a variable that strayed into
+    another installation's environment is an error there, and nothing worse.
+
+    Raises:
+      RecordError: if a folder is named and is not for this installation.
+    """
+    env = os.environ if environ is None else environ
+    if not env.get("WAYBILL_FAULTS"):
+        return None
+    folder, home = pathlib.Path(env["WAYBILL_FAULTS"]), _home(env)
+    try:
+        meant = (folder / "home").read_text(encoding="utf-8")
+    except OSError as error:
+        meant = str(error)
+    if meant != str(home):
+        raise RecordError(
+            f"WAYBILL_FAULTS is {str(folder)!r}, a proof's means to stop and kill the processes of an installation; it is not meant for "
+            f"{home} (its file `home` says: {meant}). Unset the variable"
+        )
+    return folder
+
+
+def _home(env: Mapping[str, str]) -> pathlib.Path:
+    return pathlib.Path(env.get("WAYBILL_HOME") or PROJECT / "var").absolute()
 
 
 def _events(text: str) -> frozenset[str]:

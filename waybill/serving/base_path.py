@@ -14,6 +14,7 @@ import pathlib
 import secrets
 from collections.abc import Sequence
 
+from waybill.records import fault_points
 from waybill.records.settings import Settings
 from waybill.serving import labels, models_config, releases, state
 from waybill.serving.errors import ServingError, VersionTaken
@@ -62,6 +63,7 @@ def _follow(store: Store, settings: Settings, model: str, base: pathlib.Path, me
             if version == now.stable:
                 raise
             missing = error
+    fault_points.reached("base_path.brought_in")
     # The file first: a server that follows it loads what it is to serve while it still has what goes.
     if settings.server:
         labels.hand_over(settings, store, model)
@@ -83,6 +85,7 @@ def _bring_in(release: Release, base: pathlib.Path, mend: bool) -> None:
         path = base / str(release.version)
         path.chmod(0o755)  # to move a folder is to write into it
         aside = path.rename(base / f".changed-{release.version}-{secrets.token_hex(4)}")
+        fault_points.reached("base_path.changed_aside")
         try:
             publish(release.path, base, release.version, release.digest)
         except BaseException:
@@ -98,5 +101,7 @@ def _take_out(base: pathlib.Path, served: Sequence[int]) -> None:
         if path.name.isdigit() and int(path.name) not in served:
             path.chmod(0o755)  # to move a folder is to write into it
             aside = path.rename(base / f"{_TRASH}{path.name}-{secrets.token_hex(4)}")
+            fault_points.reached("base_path.set_aside")
             fsync(base)
             remove(aside)
+            fault_points.reached("base_path.taken_out")

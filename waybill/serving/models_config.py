@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
+from waybill.records import fault_points
 from waybill.records.settings import Settings
 from waybill.serving import state
 from waybill.serving.errors import ServingError
@@ -88,6 +89,8 @@ def write(serving: pathlib.Path, entries: Mapping[str, Entry]) -> None:
       ServingError: if the file system refuses; the one before stays.
     """
     said, path = text(serving, entries), serving / NAME
+    for left in serving.glob(f".{NAME}.*"):
+        left.unlink()  # of a process that was killed; a living one would hold the path
     if path.is_file() and path.read_text(encoding="utf-8") == said:
         return
     aside = serving / f".{NAME}.{secrets.token_hex(4)}"
@@ -96,7 +99,9 @@ def write(serving: pathlib.Path, entries: Mapping[str, Entry]) -> None:
             handle.write(said)
             handle.flush()
             os.fsync(handle.fileno())
+        fault_points.reached("base_path.config_staged")
         aside.replace(path)
+        fault_points.reached("base_path.config_written")
         fsync(serving)
     except OSError as error:
         raise ServingError(f"cannot write {str(path)!r}: {error}; the one before stays") from error

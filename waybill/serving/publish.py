@@ -16,7 +16,7 @@ import secrets
 import shutil
 import stat
 
-from waybill.records import digest
+from waybill.records import digest, fault_points
 from waybill.records.errors import RecordError
 from waybill.serving.errors import DigestMismatch, ServingError, UnsafeRelease, VersionTaken
 from waybill.serving.folders import fsync, locked, remove
@@ -77,17 +77,22 @@ def _publish(source: pathlib.Path, base: pathlib.Path, version: int, expected: s
     staging = base / f"{_STAGING}{version}-{secrets.token_hex(8)}"
     try:
         shutil.copytree(source, staging, symlinks=True, copy_function=_copy_bytes)
+        fault_points.reached("publish.copied")
         if (copied := _digest(staging)) != found:
             raise DigestMismatch(f"the copy of {str(source)!r}", found, copied)
         _seal(staging)
+        fault_points.reached("publish.sealed")
         rename_new(staging, target)
     except FileExistsError:
         return _already(target, version, found)
     finally:
         remove(staging)
+    fault_points.reached("publish.renamed")
     target.chmod(0o555)
+    fault_points.reached("publish.closed")
     fsync(target)
     fsync(base)
+    fault_points.reached("publish.published")
     return Published(target, found, fresh=True)
 
 
@@ -128,6 +133,7 @@ def _copy_bytes(source: str, target: str) -> str:
             raise UnsafeRelease(f"{source!r} is not a plain file")
         with open(target, "xb") as writer:
             shutil.copyfileobj(reader, writer, 1 << 20)
+    fault_points.reached("publish.copying")
     return target
 
 

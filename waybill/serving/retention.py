@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import secrets
 
+from waybill.records import fault_points
 from waybill.records.person import Person
 from waybill.records.settings import Settings
 from waybill.serving import releases, state
@@ -57,6 +58,7 @@ def prune(store: Store, settings: Settings, model: str, newest: int, by: Person,
     Raises:
       Overtaken: if somebody decides on the model at the same time; what was removed before stays removed, and is on record.
     """
+    sweep(store, settings, model)  # what is decided to go and still there, because the process that decided it was killed
     removed = []
     for judged in judge(store, model, newest):
         if judged.stays:
@@ -83,6 +85,7 @@ def sweep(store: Store, settings: Settings, model: str) -> None:
             if path.is_dir():
                 path.chmod(0o755)  # to move a folder is to write into it
                 path.rename(base / f"{_TRASH}{version}-{secrets.token_hex(4)}")
+                fault_points.reached("retention.set_aside")
         fsync(base)
         for left in base.glob(f"{_TRASH}*"):
             remove(left)

@@ -16,6 +16,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from waybill.records import fault_points
 from waybill.store import tables as t
 from waybill.store.connection import Store
 from waybill.store.errors import NotInitialised, Overtaken, StoreError
@@ -76,9 +77,12 @@ def append(store: Store, subject: str, after: int, kind: str, says: Mapping[str,
             found = _entries(connection, subject)
             if found and found[-1].number != after:
                 raise _overtaken(subject, after, found)
-            return _insert(connection, subject, after + 1, kind, says, artifacts)
+            entry = _insert(connection, subject, after + 1, kind, says, artifacts)
+            fault_points.reached("journal.written")
     except sa.exc.IntegrityError:
         raise _overtaken(subject, after, entries(store, subject)) from None
+    fault_points.reached("journal.committed")
+    return entry
 
 
 def _insert(
