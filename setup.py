@@ -20,6 +20,7 @@ setuptools.setup(
         "waybill.training",
         "components",
         "pipelines",
+        "pipelines.digits",
         "pipelines.taxi",
     ],
     entry_points={
