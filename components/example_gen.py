@@ -95,9 +95,7 @@ class Ingestion:
                     continue
                 if len(unreadable) > len(as_bytes):
                     continue
-                rows = rows.append_column(SPAN, pa.array([self.span] * rows.num_rows, pa.int64()))
-                for name, column in images.measured(cells, pictures).items():
-                    rows = rows.append_column(name, column)
+                rows = images.beside(rows.append_column(SPAN, pa.array([self.span] * rows.num_rows, pa.int64())), cells, pictures)
                 for_eval = typed_rows.buckets(cells, known, self.buckets) < self.eval_buckets
                 for index, example in zip(for_eval.astype(int), encoder.encode(rows), strict=True):
                     writers[index].write(example)

@@ -31,6 +31,13 @@ def added(names: Collection[str]) -> tuple[str, ...]:
     return tuple(name + end for name in names for end in (_FORMAT, _WIDTH, _HEIGHT))
 
 
+def beside(rows: pa.RecordBatch, cells: pa.RecordBatch, names: Sequence[str]) -> pa.RecordBatch:
+    """Typed rows with the added columns at their end; arguments as of `measured`."""
+    for name, column in measured(cells, names).items():
+        rows = rows.append_column(name, column)
+    return rows
+
+
 def measured(cells: pa.RecordBatch, names: Sequence[str]) -> dict[str, pa.Array]:
     """Decodes every image.
 

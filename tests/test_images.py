@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import io
+import pathlib
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,10 +13,13 @@ import tensorflow as tf
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
-from components import images, landed_parquet, typed_rows
+from components import images, landed_parquet, serving_sample, typed_rows
 from pipelines.digits.features import ink
 from pipelines.digits.land import grey, png
 from waybill.gates import data_words, report_data
+from waybill.launch.landing import deliver
+from waybill.records.interval import UTC, Interval
+from waybill.records.settings import PROJECT
 
 WIDE = png([[0, 50, 100, 200, 255]] * 3)
 CHECKSUM = WIDE[:-20] + bytes([WIDE[-20] ^ 1]) + WIDE[-19:]  # a bit of the pixels' checksum
@@ -110,6 +115,19 @@ def test_what_is_no_cell_and_what_is_no_parquet_are_refused() -> None:
 
 
 # What gates say of them.
+
+
+def test_a_sample_of_what_was_asked_is_measured_too(tmp_path: pathlib.Path) -> None:
+    small, large = png([[0] * 8] * 8), png([[0] * 30] * 20)
+    interval = Interval(dt.datetime(2013, 9, 1, tzinfo=UTC), dt.datetime(2013, 10, 1, tzinfo=UTC))
+    content = parquet(drawing=pa.array([small, large, large, large[:70]], pa.binary()))
+    landed = deliver(tmp_path, "digits.serving", interval, {"asked.parquet": content}, 4)
+    schema = text_format.Parse((PROJECT / "schemas/digits.pbtxt").read_text(), schema_pb2.Schema())
+
+    spreads = serving_sample.read(pathlib.Path(landed.path), landed.digest, schema).spreads
+
+    assert spreads["drawing_format"].values == {"PNG": 0.75, "undecodable": 0.25}
+    assert spreads["drawing_width"].missing == 0.25
 
 
 def test_a_gate_knows_how_many_images_there_are_and_how_large() -> None:

@@ -67,6 +67,7 @@ def create_pipeline(run_spec: RunSpec, *, partition: Partition, places: Places) 
         examples=example_gen.outputs["examples"],
         schema=schema_gen.outputs["schema"],
         policy=policy.DATA_POLICY.to_json(),
+        sample=run_spec.sample,
     ).with_id("data_gate")
 
     # Drawings decoded and scaled, by a graph that the model carries along.

@@ -28,6 +28,10 @@ DATA_POLICY = DataPolicy(
     ),
     volume=VolumePolicy(max_drop=0.5, max_rise=1.0, min_spans=2),
     leave_out_blocked=True,
+    # The model is asked about pictures of any format and size, and makes them 8 by 8; that it mostly is, is worth knowing.
+    skew=DriftPolicy(
+        numbers=DriftLimit(warn_above=0.1), values=DriftLimit(warn_above=0.1), exempt=("span", "drawing", "digit"), min_rows=50
+    ),
 )
 
 SLICES = ("digit", "span")

@@ -72,12 +72,12 @@ def _everyday(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     sample = verbs.add_parser(
         "sample",
         help="deliver a sample of what a model was asked, for the data gate to compare with what it learns from",
-        description="CSV files with a header: the raw columns of requests that were made during the interval. Runs of that interval which "
-        "are frozen from now on have it; none is needed.",
+        description="CSV files with a header, or Parquet: the raw columns of requests that were made during the interval. Runs of that "
+        "interval which are frozen from now on have it; none is needed.",
     )
     sample.add_argument("pipeline", help="name of the pipeline, which is that of its folder")
     sample.add_argument("--interval", required=True, metavar="START", help="start of the data interval, such as 2013-07-01")
-    sample.add_argument("files", nargs="+", metavar="FILE", help="CSV files")
+    sample.add_argument("files", nargs="+", metavar="FILE", help="CSV or Parquet files")
     sample.add_argument("--replace", action="store_true", help="it corrects the one that is there")
     run = verbs.add_parser(
         "run", help="run one interval here, without Airflow", description="Runs every node of one interval through the launcher."

@@ -50,7 +50,7 @@ _SAMPLES = ".serving"
 
 
 def samples_of(pipeline: str) -> str:
-    """Under which name samples of what a pipeline's model is asked are delivered, beside its partitions: `taxi.serving`."""
+    """Under which name samples of what a pipeline's model is asked are delivered, beside its partitions: `orders.serving`."""
     return pipeline + _SAMPLES
 
 

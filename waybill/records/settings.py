@@ -187,7 +187,7 @@ def _events(text: str) -> frozenset[str]:
 def _users(text: str) -> tuple[str, ...]:
     found = tuple(name.strip() for name in text.split(",") if name.strip())
     for name in found:
-        _matching("WAYBILL_AIRFLOW_USERS", name, r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", "names of letters and digits, with commas between")
+        _matching("WAYBILL_AIRFLOW_USERS", name, r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", "names of letters and numbers, with commas between")
     return found
 
 
