@@ -22,6 +22,7 @@ setuptools.setup(
         "waybill.training",
         "components",
         "pipelines",
+        "pipelines.digits",
         "pipelines.taxi",
     ],
     entry_points={

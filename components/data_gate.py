@@ -1,6 +1,6 @@
 """Statistics and anomalies of the window's spans -> a verdict on the data.
 
-One trip of a new payment type in a hundred is a warning; one in ten turns the run red here, before anything is trained on it.
+One row in a hundred with a value that nobody knows is a warning; one in ten turns the run red here, before anything is trained on it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A landed partition -> tf.Examples in two splits.
 
-The stop reads exactly the bytes that the run was frozen with, types them by the curated schema, adds the column `span`, and puts
-each row into its split by a hash of its own text. Rows in are rows out, or the stop fails.
+The stop reads exactly the bytes that the run was frozen with, types them by the curated schema, adds the column `span` and the formats and
+sizes of images, and puts each row into its split by a hash of its own text. Rows in are rows out, or the stop fails.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, channel, component_spec, standard_artifacts
 from tfx.utils import io_utils
 
-from components import typed_rows
+from components import images, typed_rows
 from components.landed_rows import LandedRows
 
 SPAN = "span"  # the column we add
@@ -63,7 +63,7 @@ class Ingestion:
           folders: One folder per split, in the order of `SPLITS`.
 
         Raises:
-          CorruptPartition: if the partition's bytes are not those of its manifest, or no CSV.
+          CorruptPartition: if the partition's bytes are not those of its manifest, or cannot be read.
           RowsLost: if the rows written are not as many as the manifest says.
         """
         unreadable: dict[str, str] = {}
@@ -80,12 +80,14 @@ class Ingestion:
 
     def _pass(self, folders: Sequence[pathlib.Path], unreadable: dict[str, str]) -> tuple[int, ...]:
         """Reads all rows and writes them; once columns turn out unreadable it writes no more, and only finds the others."""
-        known = [feature.name for feature in self.schema.feature if feature.name != SPAN]
+        pictures = images.columns(self.schema)
+        ours = (SPAN, *images.added(pictures))
+        known = [feature.name for feature in self.schema.feature if feature.name not in ours]
         as_bytes, encoder, counts = frozenset(unreadable), typed_rows.Encoder(), [0] * len(folders)
         options = tf.io.TFRecordOptions(compression_type="GZIP")
         with contextlib.ExitStack() as stack:
             writers = [stack.enter_context(tf.io.TFRecordWriter(str(folder / _FILE), options)) for folder in folders]
-            for cells in self.source.batches(reserved=SPAN):
+            for cells in self.source.batches(reserved=ours):
                 try:
                     rows = typed_rows.typed(cells, self.schema, as_bytes)
                 except typed_rows.UnreadableCells as error:
@@ -93,7 +95,7 @@ class Ingestion:
                     continue
                 if len(unreadable) > len(as_bytes):
                     continue
-                rows = rows.append_column(SPAN, pa.array([self.span] * rows.num_rows, pa.int64()))
+                rows = images.beside(rows.append_column(SPAN, pa.array([self.span] * rows.num_rows, pa.int64())), cells, pictures)
                 for_eval = typed_rows.buckets(cells, known, self.buckets) < self.eval_buckets
                 for index, example in zip(for_eval.astype(int), encoder.encode(rows), strict=True):
                     writers[index].write(example)

@@ -68,7 +68,8 @@ class InfraValidatorExecutor(base_executor.BaseExecutor):
         policy = InfraPolicy.from_json(exec_properties["policy"])
         model = pathlib.Path(path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["model"])))
         files = _files(input_dict["examples"], exec_properties["split"])
-        request = model_trial.Request(model, files, policy.golden_requests, Limits(policy.max_trial_seconds, policy.max_trial_memory))
+        limits = Limits(policy.max_trial_seconds, policy.max_trial_memory)
+        request = model_trial.Request(model, files, policy.golden_requests, policy.output, limits)
         drawn = model_trial.drawn(request)
         if not drawn.rows:
             raise EvidenceError(f"the split {exec_properties['split']!r} of the examples has no rows, so there is nothing to ask the model")

@@ -1,6 +1,6 @@
-"""A landed partition's CSV files -> batches of cells as they were written, from bytes that are those of the manifest.
+"""A landed partition's files -> batches of cells as they were written, from bytes that are those of the manifest.
 
-60,27.05,10,2,...,Cash,...,0.0    ->    {"pickup_community_area": b"60", "fare": b"27.05", ..., "payment_type": b"Cash", ...}
+60,27.05,,...,red    ->    {"area": b"60", "amount": b"27.05", "shape": b"", ..., "colour": b"red"}
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ import dataclasses
 import hashlib
 import io
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
+from components import landed_parquet
 from waybill.launch.manifest import LandedFile, Manifest
 from waybill.launch.partitions import changed, check_file, damaged, read_manifest
 from waybill.records import digest
@@ -50,43 +51,53 @@ class LandedRows:
             raise changed(folder, expected, manifest.digest)
         return cls(folder, manifest)
 
-    def batches(self, reserved: str) -> Iterator[pa.RecordBatch]:
+    def batches(self, reserved: Collection[str] = ()) -> Iterator[pa.RecordBatch]:
         """All rows in the order of the files, every column as bytes; an empty cell is empty bytes.
 
-        What was yielded can be trusted once the iterator has ended: the bytes are compared with the manifest as they pass.
+        What was yielded can be trusted once the iterator has ended: the bytes are compared with the manifest as they pass. A Parquet file
+        is held in memory whole, because it is read from its end; large deliveries are better many files.
 
         Args:
-          reserved: Name that no column may have.
+          reserved: Names that no column may have.
 
         Raises:
-          CorruptPartition: if a file is no CSV, or its bytes or rows are not those of the manifest.
+          CorruptPartition: if a file cannot be read, or its bytes or rows are not those of the manifest.
         """
         for file in self.manifest.files:
+            kind = "Parquet" if file.name.endswith(".parquet") else "CSV"
+            read, rows = self._parquet if kind == "Parquet" else self._csv, 0
             try:
-                yield from self._file(file, reserved)
-            except pa.ArrowInvalid as error:
-                raise damaged(self.folder, f"{file.name} cannot be read as CSV: {error}") from error
+                for batch in read(file, reserved):
+                    rows += batch.num_rows
+                    yield batch
+            except (pa.ArrowInvalid, landed_parquet.NoCells) as error:
+                raise damaged(self.folder, f"{file.name} cannot be read as {kind}: {error}") from error
             except FileNotFoundError as error:
                 raise damaged(self.folder, f"{file.name} is missing") from error
+            if rows != file.rows:
+                raise damaged(self.folder, f"{file.name} has {rows} rows and its manifest says {file.rows}")
 
-    def _file(self, file: LandedFile, reserved: str) -> Iterator[pa.RecordBatch]:
+    def _parquet(self, file: LandedFile, reserved: Collection[str]) -> Iterator[pa.RecordBatch]:
+        content = (self.folder / file.name).read_bytes()
+        check_file(self.folder, file.name, file.digest, digest.of_bytes(content))
+        self._check(file.name, landed_parquet.names(content), reserved)
+        yield from landed_parquet.batches(content)
+
+    def _csv(self, file: LandedFile, reserved: Collection[str]) -> Iterator[pa.RecordBatch]:
         columns = self._header(file.name)
-        if len(set(columns)) != len(columns) or "" in columns or reserved in columns:
-            raise damaged(
-                self.folder, f"{file.name} has the columns {', '.join(columns)}; expected each once, none unnamed and none {reserved!r}"
-            )
-        rows = 0
+        self._check(file.name, columns, reserved)
         with _HashedReader(self.folder / file.name) as reader:
             # Bytes, because text is decoded only where the schema asks for a number; no value is taken for a null.
             convert = arrow_csv.ConvertOptions(column_types=dict.fromkeys(columns, pa.binary()), strings_can_be_null=False)
             parse = arrow_csv.ParseOptions(newlines_in_values=True)
             read = arrow_csv.ReadOptions(block_size=_BLOCK)
-            for batch in arrow_csv.open_csv(reader, read_options=read, parse_options=parse, convert_options=convert):
-                rows += batch.num_rows
-                yield batch
+            yield from arrow_csv.open_csv(reader, read_options=read, parse_options=parse, convert_options=convert)
             check_file(self.folder, file.name, file.digest, reader.rest())
-        if rows != file.rows:
-            raise damaged(self.folder, f"{file.name} has {rows} rows and its manifest says {file.rows}")
+
+    def _check(self, name: str, columns: list[str], reserved: Collection[str]) -> None:
+        if len(set(columns)) != len(columns) or "" in columns or set(reserved) & set(columns):
+            never = " and ".join(["none unnamed", *(f"none {word!r}" for word in reserved)])
+            raise damaged(self.folder, f"{name} has the columns {', '.join(columns)}; expected each once, {never}")
 
     def _header(self, name: str) -> list[str]:
         """The names of the columns; only they must be UTF-8, what is below them is validation's concern."""

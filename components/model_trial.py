@@ -34,12 +34,14 @@ class Request:
       model: The SavedModel's folder.
       files: Files of the split to ask about.
       golden: How many of its rows to ask about by every way.
+      output: Which output of the signatures holds the scores; empty where there is only one.
       limits: What the trial may take.
     """
 
     model: pathlib.Path
     files: tuple[pathlib.Path, ...]
     golden: int
+    output: str
     limits: Limits
 
     def to_json(self) -> str:
@@ -50,7 +52,8 @@ class Request:
     def from_json(cls, text: str) -> Request:
         """The inverse of `to_json`."""
         value: dict[str, Any] = json.loads(text)
-        return cls(pathlib.Path(value["model"]), tuple(map(pathlib.Path, value["files"])), value["golden"], Limits(**value["limits"]))
+        files = tuple(map(pathlib.Path, value["files"]))
+        return cls(pathlib.Path(value["model"]), files, value["golden"], value["output"], Limits(**value["limits"]))
 
 
 def drawn(request: Request) -> golden.Golden:
@@ -78,7 +81,7 @@ def run(request: Request, rows: golden.Golden) -> Ended:
 
 def here(request: Request, rows: golden.Golden) -> Ended:
     """Tries a model in a fork of this process, which must have run no TensorFlow op."""
-    steps = trial.Trial(request.model, rows.requests, rows.every, warmup.read(request.model)).steps()
+    steps = trial.Trial(request.model, rows.requests, rows.every, warmup.read(request.model), request.output).steps()
     return apart.run(steps, request.limits, network.leave)
 
 

@@ -1,7 +1,7 @@
 """A landed sample of what a model was asked -> how its rows are spread over each feature's values.
 
-The sample is a partition like any other: CSV files with the raw columns of the signature, and a manifest. Its bytes are checked as they are
-read, its cells are typed by the curated schema, and TFDV counts them as it counts what the model learns from.
+The sample is a partition like any other: files with the raw columns of the signature, and a manifest. Its bytes are checked as they are
+read, its cells are typed by the curated schema, its images measured, and TFDV counts them as it counts what the model learns from.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import pyarrow as pa
 from tensorflow_data_validation.statistics import stats_impl, stats_options
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from components import typed_rows
+from components import images, typed_rows
 from components.example_gen import SPAN
 from components.landed_rows import LandedRows
 from waybill.gates.data_evidence import SplitEvidence
@@ -31,17 +31,17 @@ def read(folder: pathlib.Path, digest: str, schema: schema_pb2.Schema) -> SplitE
     Raises:
       LandingError: if it is not the sample that the run was frozen with, or damaged.
     """
-    batches = list(LandedRows.open(folder, digest).batches(reserved=SPAN))
-    columns = sorted({name for batch in batches for name in batch.schema.names})
+    pictures = images.columns(schema)
+    batches = list(LandedRows.open(folder, digest).batches(reserved=(SPAN, *images.added(pictures))))
     unreadable: set[str] = set()
     for batch in batches:
         try:
             typed_rows.typed(batch, schema, unreadable)
         except typed_rows.UnreadableCells as error:
             unreadable |= set(error.columns)
-    rows = [typed_rows.lists(typed_rows.typed(batch, schema, unreadable)) for batch in batches]
+    rows = [typed_rows.lists(images.beside(typed_rows.typed(batch, schema, unreadable), batch, pictures)) for batch in batches]
     table = pa.concat_tables([pa.Table.from_batches([batch]) for batch in rows], promote_options="default").combine_chunks()
     [whole] = table.to_batches()
     found = stats_impl.generate_statistics_in_memory(whole, stats_options.StatsOptions(schema=schema)).datasets[0]
     measured = {feature.name or ".".join(feature.path.step): feature for feature in found.features}
-    return SplitEvidence(SAMPLE, whole.num_rows, (), {name: Spread.read(measured.get(name), whole.num_rows) for name in columns})
+    return SplitEvidence(SAMPLE, whole.num_rows, (), {name: Spread.read(measured.get(name), whole.num_rows) for name in whole.schema.names})

@@ -1,6 +1,6 @@
 """Cells as they were written -> columns of the schema's types, each row's split, and tf.Examples.
 
-{"trip_miles": b"12.6", "company": b"", "trip_seconds": b"1380"}    ->    {"trip_miles": [12.6], "company": None, "trip_seconds": [1380]}
+{"amount": b"12.6", "colour": b"", "seconds": b"1380"}    ->    {"amount": [12.6], "colour": None, "seconds": [1380]}
 """
 
 from __future__ import annotations

@@ -74,12 +74,12 @@ class Installation:
     def interval(self, start: str) -> Interval:
         return interval_from(self.pipeline, parse_moment(start))
 
-    def land(self, start: str, content: bytes | str = "one row") -> Interval:
-        """Delivers a partition; a second delivery of an interval corrects the first."""
+    def land(self, start: str, content: bytes | str = "one row", *, name: str = "data.csv", rows: int | None = None) -> Interval:
+        """Delivers a partition; a second delivery of an interval corrects the first. Rows are counted where it is CSV."""
         interval = self.interval(start)
         data = content if isinstance(content, bytes) else f"name\n{content} of {start}\n".encode()
-        rows = data.count(b"\n") - 1
-        deliver(self.settings.landing, self.pipeline.name, interval, {"data.csv": data}, rows, replace=True)
+        count = data.count(b"\n") - 1 if rows is None else rows
+        deliver(self.settings.landing, self.pipeline.name, interval, {name: data}, count, replace=True)
         return interval
 
     def freeze(

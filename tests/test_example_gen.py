@@ -13,6 +13,7 @@ import subprocess
 import sys
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 from hypothesis import given
@@ -174,6 +175,29 @@ def test_several_files_with_columns_in_another_order_are_one_partition(tmp_path)
     partition = deliver(tmp_path, "taxi", QUARTER, files, {"a.csv": 25, "b.csv": 15})
 
     assert _sides(_run(tmp_path / "out", partition)) == _sides(_ingest(tmp_path / "one", trips))
+
+
+def test_rows_in_parquet_are_the_rows_in_csv(tmp_path):
+    trips = _trips(40)
+    table = pa.table({name: [trip[name].encode() for trip in trips] for name in trips[0]})
+    table = table.set_column(
+        table.schema.get_field_index("trip_start_hour"), "trip_start_hour", pa.array([int(t["trip_start_hour"]) for t in trips])
+    )
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer)
+    partition = deliver(tmp_path, "taxi", QUARTER, {"data.parquet": buffer.getvalue()}, 40)
+
+    assert _sides(_run(tmp_path / "out", partition)) == _sides(_ingest(tmp_path / "one", trips))
+
+
+def test_parquet_that_is_damaged_or_not_what_was_delivered_stops_the_node(tmp_path):
+    partition = deliver(tmp_path, "taxi", QUARTER, {"data.parquet": b"PAR1 and no more"}, 2)
+    with pytest.raises(CorruptPartition, match="cannot be read as Parquet"):
+        _run(tmp_path / "out", partition)
+
+    pathlib.Path(partition.path, "data.parquet").write_bytes(b"PAR1 and something else")
+    with pytest.raises(CorruptPartition, match=r"data\.parquet has other bytes"):
+        _run(tmp_path / "again", partition)
 
 
 def test_a_column_that_is_missing_or_unknown_is_left_to_validation(tmp_path):

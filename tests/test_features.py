@@ -17,6 +17,7 @@ from pipelines.taxi import features
 from pipelines.taxi.features import TREATMENTS, Bucketed, Numbered, Scaled, Vocabulary, transformed
 from pipelines.taxi.policy import LABEL
 from waybill.records.settings import PROJECT
+from waybill.training.servable import MISSING, sparse
 
 UNUSED = {"pickup_census_tract", "trip_start_timestamp", "span", "tips"}
 
@@ -32,7 +33,7 @@ def test_every_column_of_the_schema_is_treated_or_left_out_on_purpose():
 def test_the_sign_for_a_missing_value_is_outside_of_every_domain():
     schema = text_format.Parse((PROJECT / "schemas/taxi.pbtxt").read_text(), schema_pb2.Schema())
 
-    assert all(f.int_domain.min > features.MISSING[tf.int64] for f in schema.feature if f.type == schema_pb2.INT)
+    assert all(f.int_domain.min > MISSING[tf.int64] for f in schema.feature if f.type == schema_pb2.INT)
     assert all(f.float_domain.disallow_nan for f in schema.feature if f.type == schema_pb2.FLOAT)
 
 
@@ -141,7 +142,7 @@ def test_dense_and_sparse_are_inverse(cells):
     )
 
     dense = features.dense(column, tf.constant([len(cells), 1], tf.int64))
-    back = features.sparse(dense)
+    back = sparse(dense)
 
     assert dense.numpy().ravel().tolist() == [-1 if cell is None else cell for cell in cells]
     assert back.indices.numpy().tolist() == column.indices.numpy().tolist()

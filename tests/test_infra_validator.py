@@ -67,7 +67,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     apart(lambda: export(folder / "model/Format-Serving"))
     apart(lambda: write_rows(folder / "examples/Split-eval", range(ROWS)))
     (folder / "run").mkdir()
-    LiveScores(ROWS, tuple(sorted(map(expected_score, range(ROWS))))).write(folder / "run")
+    LiveScores(ROWS, (tuple(sorted(map(expected_score, range(ROWS)))),)).write(folder / "run")
     return Exported(folder / "model", folder / "run", (folder / "examples",))
 
 
@@ -126,7 +126,7 @@ def test_no_gate_after_it_is_passed_without_it():
 def test_another_model_than_the_trained_one_is_blocked(small, tmp_path):
     moved = sorted(map(expected_score, range(ROWS)))
     moved[20] += 0.001
-    LiveScores(ROWS, tuple(moved)).write(tmp_path)
+    LiveScores(ROWS, (tuple(moved),)).write(tmp_path)
 
     verdict = judged(dataclasses.replace(small, run=tmp_path), tmp_path)
 
@@ -134,8 +134,31 @@ def test_another_model_than_the_trained_one_is_blocked(small, tmp_path):
     assert rules(verdict, "infra.trained")[0].found == "a largest difference of 0.001"
 
 
+@pytest.mark.parametrize(("order", "blocked"), [((0, 1), []), ((1, 0), ["infra.trained"])])
+def test_a_score_for_each_class_is_compared_class_by_class(small, tmp_path, order, blocked):
+    apart(lambda: export(tmp_path / "model/Format-Serving", "two classes"))
+    scores = [expected_score(number) for number in range(ROWS)]
+    by_class = (tuple(sorted(scores)), tuple(sorted(1 - score for score in scores)))
+    LiveScores(ROWS, tuple(by_class[place] for place in order)).write(tmp_path)
+
+    verdict = judged(Exported(tmp_path / "model", tmp_path, small.examples), tmp_path)
+
+    assert blocks(verdict) == blocked
+
+
+@pytest.mark.parametrize(("output", "blocked"), [("", ["infra.process"]), ("other", ["infra.process"]), ("score", [])])
+def test_of_several_outputs_the_policy_says_which_holds_the_scores(small, tmp_path, output, blocked):
+    apart(lambda: export(tmp_path / "model/Format-Serving", "two outputs"))
+
+    verdict = judged(dataclasses.replace(small, model=tmp_path / "model"), tmp_path, InfraPolicy(output=output))
+
+    assert blocks(verdict) == blocked
+    if blocked:
+        assert "again, score" in rules(verdict, "infra.process")[0].found
+
+
 def test_scores_of_other_rows_are_no_evidence(small, tmp_path):
-    LiveScores(ROWS - 1, tuple(sorted(map(expected_score, range(1, ROWS))))).write(tmp_path)
+    LiveScores(ROWS - 1, (tuple(sorted(map(expected_score, range(1, ROWS)))),)).write(tmp_path)
 
     verdict = judged(dataclasses.replace(small, run=tmp_path), tmp_path)
 
@@ -165,12 +188,13 @@ def test_a_trainer_that_saw_another_number_of_rows_blocks_though_it_kept_no_scor
 
 def test_live_scores_survive_their_file_and_damage_is_noticed(tmp_path):
     assert LiveScores.read(tmp_path) is None
-    for scores in (LiveScores(2, (0.1, 0.25)), LiveScores(10**6, None)):
+    for scores in (LiveScores(2, ((0.1, 0.25),)), LiveScores(2, ((0.1, 0.25), (0.75, 0.9))), LiveScores(10**6, None)):
         scores.write(tmp_path)
         assert LiveScores.read(tmp_path) == scores
-    (tmp_path / "live_scores.json").write_text('{"rows": 2}')
-    with pytest.raises(ValueError, match="run trainer again"):
-        LiveScores.read(tmp_path)
+    for damaged in ('{"rows": 2}', '{"rows": 2, "scores": [0.1, 0.25]}'):
+        (tmp_path / "live_scores.json").write_text(damaged)
+        with pytest.raises(ValueError, match="run trainer again"):
+            LiveScores.read(tmp_path)
 
 
 # Models that are not whole, or answer nonsense.
@@ -228,7 +252,7 @@ def test_a_model_that_answers_nonsense_is_blocked(small, tmp_path, kind, blocked
 def test_a_constant_score_is_good_where_the_trained_model_gives_it_too(small, tmp_path):
     apart(lambda: export(tmp_path / "model/Format-Serving", "constant"))
     (tmp_path / "run").mkdir()
-    LiveScores(ROWS, (0.5,) * ROWS).write(tmp_path / "run")
+    LiveScores(ROWS, ((0.5,) * ROWS,)).write(tmp_path / "run")
 
     verdict = judged(Exported(tmp_path / "model", tmp_path / "run", small.examples), tmp_path)
 
@@ -628,6 +652,10 @@ def export(folder: pathlib.Path, kind: str = "") -> None:
                 answer = tf.identity(answer)
         if kind.startswith("writes "):
             tf.io.write_file(kind.removeprefix("writes "), "written")
+        if kind == "two classes":
+            answer = tf.concat([answer, 1.0 - answer], axis=1)
+        if kind == "two outputs":
+            return {"score": answer, "again": answer}
         return {"score": answer[:1] if kind == "one score" else answer}
 
     columns = {
@@ -642,7 +670,7 @@ def export(folder: pathlib.Path, kind: str = "") -> None:
 
     @tf.function(input_signature=[tf.TensorSpec([None, 1], tf.float32, "fare"), tf.TensorSpec([None, 1], tf.string, "payment_type")])
     def raw(fare, payment_type):
-        return {"score": score(fare, payment_type)["score"] + (0.01 if kind == "raw differs" else 0.0)}
+        return {name: numbers + (0.01 if kind == "raw differs" else 0.0) for name, numbers in score(fare, payment_type).items()}
 
     tf.saved_model.save(module, str(folder), {"serving_default": serving_default, **({} if kind == "no raw" else {"raw": raw})})
     (folder / "assets").mkdir(exist_ok=True)

@@ -16,12 +16,13 @@ from tensorflow.core.util import event_pb2
 from trained_taxi import SEED, SPREAD, STEPS, example, signatures_on_disk, trained
 
 from pipelines.taxi import model
-from pipelines.taxi.features import MISSING, TREATMENTS
+from pipelines.taxi.features import TREATMENTS
 from pipelines.taxi.policy import LABEL, PREDICTION
 from waybill.records.live_scores import LiveScores
 from waybill.training import rows
 from waybill.training.live import keep_scores
 from waybill.training.recipe import Plan
+from waybill.training.servable import MISSING
 
 TRIP = {
     "fare": 12.45,
@@ -78,7 +79,7 @@ def test_the_scores_that_are_kept_of_the_trained_model_are_those_of_the_saved_on
     saved = np.sort(signatures_on_disk()["serving_default"](examples=rows)[PREDICTION].numpy().ravel())
     kept = LiveScores.read(tmp_path)
     assert kept is not None and kept.rows == len(saved) > 50
-    np.testing.assert_allclose(kept.scores, saved, atol=1e-6, rtol=0)
+    np.testing.assert_allclose(kept.scores, [saved], atol=1e-6, rtol=0)
 
 
 def test_a_score_needs_neither_tips_nor_span_and_is_not_moved_by_them():

@@ -22,14 +22,22 @@ from components.types import Verdict as VerdictArtifact
 from pipelines.taxi.policy import MODEL_POLICY, SLICES, eval_config
 from waybill.gates import intervals, model_evidence, model_rules
 from waybill.gates.errors import EvidenceError, PolicyError
+from waybill.gates.eval_config import build
 from waybill.gates.evaluation import Evaluation, SliceMetrics
-from waybill.gates.policy import ModelPolicy, Threshold
+from waybill.gates.policy import CLASSES, ModelPolicy, Threshold
 from waybill.records import digest, verdict_file
 from waybill.records.verdict import Decision, Rule, RuleOutcome, Verdict
 from waybill.records.waiver import AppliedWaiver
 
 Trip = dict[str, str]
 FLOATS, INTS, STRINGS = ("fare", "tips"), ("trip_start_hour", "span"), ("payment_type", "company")
+CLASS_POLICY = ModelPolicy(
+    thresholds=(Threshold("sparse_categorical_accuracy", lower=0.8, slices=("class",)),),
+    changes=(),
+    slice_keys=("class",),
+    min_slice_size=10,
+    tells=CLASSES,
+)
 GOOD, WEAK = 1.0, -1.0  # what paying by card adds to the log-odds of a big tip, in the two models
 
 
@@ -269,7 +277,34 @@ def test_policy_that_would_judge_nothing_or_the_impossible_is_refused():
 
 
 def test_policy_survives_its_json():
-    assert ModelPolicy.from_json(MODEL_POLICY.to_json()) == MODEL_POLICY
+    for policy in (MODEL_POLICY, CLASS_POLICY):
+        assert ModelPolicy.from_json(policy.to_json()) == policy
+
+
+def test_where_labels_are_classes_a_slice_is_judged_by_its_share_of_right_answers():
+    measured = {"sparse_categorical_accuracy": 0.9, "example_count": 100}
+    slices = [
+        SliceMetrics("class", f"class = {n}", {**measured, "sparse_categorical_accuracy": value}, {}) for n, value in enumerate((1.0, 0.3))
+    ]
+    small = SliceMetrics("class", "class = 2", {**measured, "example_count": 3}, {})
+
+    rules = model_rules.judge(Evaluation((SliceMetrics("", "overall", measured, {}), *slices, small), True, ()), CLASS_POLICY)
+
+    assert _outcomes(rules, "metrics.sparse_categorical_accuracy") == [RuleOutcome.PASS]
+    assert _outcomes(rules, "slices.sparse_categorical_accuracy") == [RuleOutcome.PASS, RuleOutcome.BLOCK]
+    assert _outcomes(rules, "slices.size") == [RuleOutcome.NOT_JUDGED]
+
+
+def test_what_a_model_tells_decides_what_is_measured():
+    config = build(CLASS_POLICY, label="number", prediction="shares")
+
+    measured = [metric.class_name for metric in config.metrics_specs[0].metrics]
+    assert {"SparseCategoricalAccuracy", "ExampleCount"} <= set(measured)
+    assert not {"AUC", "MeanLabel"} & set(measured)
+    with pytest.raises(PolicyError, match="expected binary or classes"):
+        dataclasses.replace(CLASS_POLICY, tells="numbers")
+    with pytest.raises(PolicyError, match="asks for rows of each label"):
+        dataclasses.replace(CLASS_POLICY, thresholds=(Threshold("sparse_categorical_accuracy", lower=0.5, min_each_label=3),))
 
 
 def _metrics(**changes: float) -> dict[str, float]:

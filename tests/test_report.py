@@ -240,6 +240,19 @@ def test_slices_are_drawn_with_interval_and_threshold_the_worst_first_beside_the
     assert "Ruin &amp; Co" in sliced.picture
 
 
+def test_classes_that_are_taken_for_others_are_named_the_most_frequent_mistakes_first() -> None:
+    told = {(0, 0): 30, (1, 1): 6, (1, 7): 3, (7, 1): 1, (7, 7): 20}
+    evaluation = Evaluation((metrics(""),), True, (), told)
+    drawn = {p.title: p for p in report_model.plots(evaluation, MODEL_POLICY, judged())}
+    mistaken = drawn["Classes taken for others"]
+    assert not mistaken.problem
+    assert mistaken.says == "4 of 60 examples were taken for another class than they are."
+    assert mistaken.rows == (("1", "7", "3", "33.3\u202f%"), ("7", "1", "1", "4.8\u202f%"))
+    assert "1 as 7" in mistaken.picture
+    faultless = report_model.plots(dataclasses.replace(evaluation, told={(0, 0): 30}), MODEL_POLICY, judged())
+    assert [p.says for p in faultless if p.title == mistaken.title] == ["0 of 30 examples were taken for another class than they are."]
+
+
 @given(st.lists(st.tuples(*[st.floats()] * 3), max_size=12), st.tuples(finite, finite))
 def test_no_numbers_break_a_histogram(buckets: list[tuple[float, float, float]], domain: tuple[float, float]) -> None:
     drawn = histograms([Bucket(*b) for b in buckets], [], domain, "says")

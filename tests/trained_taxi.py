@@ -21,7 +21,7 @@ from tfx.types import standard_artifacts
 from tfx.utils import proto_utils
 
 from components.example_gen import PartitionExampleGenExecutor
-from pipelines.taxi import land, model, signatures
+from pipelines.taxi import land, model
 from pipelines.taxi.pipeline import BEAM_ARGS
 from waybill.launch.landing import deliver
 from waybill.records.distribution import Distribution
@@ -95,7 +95,7 @@ def trained() -> Trained:
     files = ([f"{e.uri}/Split-{split}/*" for e in transformed] for split in ("train", "eval"))
     recipe = model.recipe(output, RATE, SPREAD)
     keras = train(recipe, Plan(STEPS, SEED), SPREAD, *files, str(folders[1]), root / "checkpoints")
-    signatures.save(keras, output, str(folders[0]))
+    model.save(keras, output, str(folders[0]))
     return Trained(root, examples, root / "graph", transformed, keras, *folders)
 
 

@@ -15,11 +15,9 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from pipelines.taxi.policy import LABEL
+from waybill.training.servable import MISSING
 
 BIG_TIP = 0.2  # the label is whether the tip is above this part of the fare
-
-# What stands for a missing value where every row must have one; no column of the schema has these as values.
-MISSING = {tf.float32: float("nan"), tf.int64: -1, tf.string: b""}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,12 +165,5 @@ def big_tip(tips: tf.Tensor, fare: tf.Tensor) -> tf.Tensor:
 
 
 def dense(column: tf.SparseTensor, shape: tf.Tensor) -> tf.Tensor:
-    """A column with one value or none in each row -> values of the shape `[n, 1]`, with the sign for missing ones."""
+    """A column with one value or none in each row -> `[n, 1]` values, missing ones as their sign; undone by `servable.sparse`."""
     return tf.sparse.to_dense(tf.SparseTensor(column.indices, column.values, shape), default_value=MISSING[column.dtype])
-
-
-def sparse(column: tf.Tensor) -> tf.SparseTensor:
-    """The inverse of `dense`."""
-    missing = tf.math.is_nan(column) if column.dtype.is_floating else tf.equal(column, tf.constant(MISSING[column.dtype], column.dtype))
-    present = tf.where(tf.logical_not(missing))
-    return tf.SparseTensor(present, tf.gather_nd(column, present), tf.shape(column, out_type=tf.int64))

@@ -16,10 +16,10 @@ import tf_keras
 from absl import logging
 from tfx.components.trainer.fn_args_utils import FnArgs
 
-from pipelines.taxi import signatures
 from pipelines.taxi.features import TREATMENTS, Scaled, transformed
 from pipelines.taxi.policy import LABEL, PREDICTION
 from waybill.records.distribution import Distribution
+from waybill.training import servable
 from waybill.training.live import keep_scores
 from waybill.training.recipe import Plan, Recipe
 from waybill.training.train import train
@@ -51,7 +51,7 @@ def run_fn(fn_args: FnArgs) -> None:
         pathlib.Path(asked["checkpoints"]),
     )
     keep_scores(model, how.parse, fn_args.eval_files, fn_args.model_run_dir)
-    signatures.save(model, transform_output, fn_args.serving_model_dir)
+    save(model, transform_output, fn_args.serving_model_dir)
 
 
 def recipe(transform_output: tft.TFTransformOutput, learning_rate: float, distribution: Distribution) -> Recipe:
@@ -92,6 +92,11 @@ def build(learning_rate: float) -> tf_keras.Model:
     optimizer.build(model.trainable_variables)  # if the first training step had to do it, it would be traced a second time without
     model.compile(optimizer, tf_keras.losses.BinaryCrossentropy(), metrics)
     return model
+
+
+def save(model: tf_keras.Model, transform_output: tft.TFTransformOutput, folder: str) -> None:
+    """Writes the SavedModel, which takes raw trips; arguments as of `servable.save`."""
+    servable.save(model, transform_output, servable.Asked([treatment.name for treatment in TREATMENTS], LABEL, PREDICTION), folder)
 
 
 def _parser(spec: Mapping[str, Any]) -> Callable[[tf.Tensor], tuple[dict[str, tf.Tensor], tf.Tensor]]:

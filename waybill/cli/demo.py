@@ -1,8 +1,9 @@
-"""`waybill demo`: real data through a real Airflow to a served model, with a look at what came out.
+"""`waybill demo`: real data through a real Airflow to served models, with a look at what came out.
 
-The schedule catches up three quarters by itself, and each is promoted; then one of them is backfilled again, as a data scientist would do
-it, and held; then the newest is rolled back and put back. It ends well only if every run did, what is served is what was decided, and every
-release is on disk, answers, and leads back to the landed files.
+Which pipelines take part, and with which intervals, is in `pipelines/demo.py`. The schedule catches up the intervals by itself, and each is
+promoted; then one of them may be backfilled again, as a data scientist would do it, and held; then the newest is rolled back and put back.
+It ends well only if every run did, what is served is what was decided, and every release is on disk, answers, and leads back to the landed
+files.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from pipelines.demo import STORIES, Story
 from waybill.cli import load, person, setup
 from waybill.cli.airflow_client import AirflowClient
 from waybill.cli.services import AirflowService
@@ -28,96 +30,103 @@ from waybill.serving.promotion import Decided, Desk
 from waybill.store import generations, journal
 from waybill.store.connection import Store
 
-PIPELINE = "taxi"
-QUARTERS = ("2013-01-01", "2013-04-01", "2013-07-01")
-AGAIN = "2013-04-01"  # the quarter that is backfilled
 _MINUTES = 40  # for the schedule's runs, and again for the backfill; far more than they need
 
 
 def demo(args: argparse.Namespace) -> int:
-    """Runs the story; 0 only if all of it is really there at the end."""
+    """Runs the stories; 0 only if all of them are really there at the end."""
     began = time.monotonic()
     base = places.load()
-    settings = dataclasses.replace(base, catchup=True, schedule_end=_end_of(QUARTERS[-1]).end.isoformat())
-    print("1. The data land, as an upstream job would deliver them.", flush=True)
+    last = max(interval.end for story in STORIES for interval in _intervals(story))
+    settings = dataclasses.replace(base, catchup=True, schedule_end=last.isoformat())
+    print("The data land, as upstream jobs would deliver them.", flush=True)
     setup.init(args)
-    landed = load.lander_of(PIPELINE)(settings.landing)
-    print(f"   {len(landed)} quarters, {sum(rows for _, rows in landed)} trips, under {settings.landing / PIPELINE}")
+    for story in STORIES:
+        landed = load.lander_of(story.pipeline)(settings.landing)
+        print(f"   {len(landed)} intervals, {sum(rows for _, rows in landed)} rows, under {settings.landing / story.pipeline}")
     service = AirflowService(settings)
     record = service.start()
+    problems: list[str] = []
     try:
         user, password = service.login()
         print(f"   Airflow runs at {record.address} (user {user}, password {password}) until the demo ends")
-        problems = _story(service.client(), began)
+        for story in STORIES:
+            problems += problems or _runs(service.client(), story, began)
     finally:
         service.stop()
-    problems += problems or _served(settings)
-    problems += _look(settings)
+    for story in STORIES:
+        problems += problems or _served(settings, story)
+    for story in STORIES:
+        problems += _look(settings, story)
     for problem in problems:
         print(f"NOT AS IT SHOULD BE: {problem}")
     minutes, seconds = divmod(round(time.monotonic() - began), 60)
     print(f"\nThe demo {'failed' if problems else 'ended well'} after {minutes} min {seconds} s.")
     if not problems:
-        _next_steps()
+        _next_steps(STORIES[0])
     return 1 if problems else 0
 
 
-def _story(client: AirflowClient, began: float) -> list[str]:
-    """Three quarters by schedule, one of them again by a backfill; returns what went wrong."""
-    client.wait_for_dag(PIPELINE)
-    watcher = Watcher(client, PIPELINE, began)
-    _mend(client)
-    watcher.skip([run for run in client.runs(PIPELINE) if run["state"] == "success"])
-    client.pause(PIPELINE, paused=False)
-    print(f"2. The schedule catches up {len(QUARTERS)} quarters.", flush=True)
-    if not watcher.until(lambda runs: _all_ended(runs, QUARTERS), _MINUTES * 60):
-        return [f"the scheduled runs had not ended after {_MINUTES} minutes"]
-    if bad := _failed(client):
+def _runs(client: AirflowClient, story: Story, began: float) -> list[str]:
+    """A pipeline's intervals by schedule, and one of them again by a backfill; returns what went wrong."""
+    name = story.pipeline
+    client.wait_for_dag(name)
+    watcher = Watcher(client, name, began)
+    _mend(client, name)
+    watcher.skip([run for run in client.runs(name) if run["state"] == "success"])
+    client.pause(name, paused=False)
+    print(f"The schedule catches up the intervals of {name} that begin on {', '.join(story.intervals)}.", flush=True)
+    if not watcher.until(lambda runs: _all_ended(runs, story.intervals), _MINUTES * 60):
+        return [f"the scheduled runs of {name} had not ended after {_MINUTES} minutes"]
+    if (bad := _failed(client, name)) or not story.again:
         return bad
-    print(f"3. A data scientist backfills the quarter of {AGAIN} again.", flush=True)
-    watcher.skip(client.runs(PIPELINE))
-    backfill = client.backfill(PIPELINE, AGAIN, AGAIN, reprocess="completed", conf={"reason": "the demo asks for it again"})
-    ended = watcher.until(lambda runs: _all_ended(runs, (AGAIN,)) and _backfill_ended(client, backfill), _MINUTES * 60)
-    return _failed(client) if ended else [f"the backfill had not ended after {_MINUTES} minutes"]
+    print(f"A data scientist backfills the interval of {story.again} again.", flush=True)
+    watcher.skip(client.runs(name))
+    backfill = client.backfill(name, story.again, story.again, reprocess="completed", conf={"reason": "the demo asks for it again"})
+    ended = watcher.until(lambda runs: _all_ended(runs, (story.again,)) and _backfill_ended(client, backfill), _MINUTES * 60)
+    return _failed(client, name) if ended else [f"the backfill had not ended after {_MINUTES} minutes"]
 
 
-def _mend(client: AirflowClient) -> None:
+def _mend(client: AirflowClient, name: str) -> None:
     """Clears the runs that an earlier demo left failed, as a person would."""
-    for run in client.runs(PIPELINE):
+    for run in client.runs(name):
         if run["state"] == "failed":
             print(f"   the run of {label(run)} had failed before; clearing it")
-            client.call("POST", f"/dags/{PIPELINE}/dagRuns/{run['dag_run_id'].replace('+', '%2B')}/clear", {"dry_run": False})
+            client.call("POST", f"/dags/{name}/dagRuns/{run['dag_run_id'].replace('+', '%2B')}/clear", {"dry_run": False})
 
 
-def _all_ended(runs: Sequence[dict[str, Any]], quarters: Sequence[str]) -> bool:
+def _all_ended(runs: Sequence[dict[str, Any]], starts: Sequence[str]) -> bool:
     states = {label(run): run["state"] for run in runs}
-    return all(states.get(quarter) in ("success", "failed") for quarter in quarters)
+    return all(states.get(start) in ("success", "failed") for start in starts)
 
 
 def _backfill_ended(client: AirflowClient, backfill: dict[str, Any]) -> bool:
     return bool(client.call("GET", f"/backfills/{backfill['id']}")["completed_at"])
 
 
-def _failed(client: AirflowClient) -> list[str]:
+def _failed(client: AirflowClient, name: str) -> list[str]:
     """What the failed tasks said last."""
     found = []
-    for run in client.runs(PIPELINE):
+    for run in client.runs(name):
         if run["state"] != "failed":
             continue
-        for task in client.tasks(PIPELINE, run["dag_run_id"]):
+        for task in client.tasks(name, run["dag_run_id"]):
             if task["state"] == "failed":
-                log = client.log(PIPELINE, run["dag_run_id"], task["task_id"], task["try_number"], task["map_index"])
+                log = client.log(name, run["dag_run_id"], task["task_id"], task["try_number"], task["map_index"])
                 found.append(f"{label(run)} {task['task_id']} failed:\n" + "\n".join(log.splitlines()[-25:]))
-    return found or [f"the run of {label(run)} failed" for run in client.runs(PIPELINE) if run["state"] == "failed"]
+    return found or [f"the run of {label(run)} failed" for run in client.runs(name) if run["state"] == "failed"]
 
 
-def _served(settings: Settings) -> list[str]:
+def _served(settings: Settings, story: Story) -> list[str]:
     """What is served after the backfill, then a rollback and back; returns what is not as it should be."""
+    promoted = [interval.version(1) for interval in _intervals(story)]
+    if not story.again:
+        return _is_served(settings, story, promoted[-1], "after its scheduled runs")
     store = Store(settings.store_url)
-    desk = Desk(store, load.graph_of(PIPELINE), settings)
-    me, promoted = person.on_behalf(""), [_end_of(start).version(1) for start in QUARTERS]
-    problems = _is_served(settings, promoted[-1], "after the backfill of an older quarter")
-    print("4. Somebody doubts the newest model: back to the one before, in one command; then it is put back.", flush=True)
+    desk = Desk(store, load.graph_of(story.pipeline), settings)
+    me = person.on_behalf("")
+    problems = _is_served(settings, story, promoted[-1], "after the backfill of an older interval")
+    print("Somebody doubts the newest model: back to the one before, in one command; then it is put back.", flush=True)
     decisions: tuple[Callable[[], Decided], ...] = (
         lambda: desk.rollback(promoted[-2], me, "the demo doubts the newest model"),
         lambda: desk.promote(promoted[-1], me, "a false alarm"),
@@ -125,54 +134,53 @@ def _served(settings: Settings) -> list[str]:
     )
     for decide in decisions:
         decided = decide()
-        print(f"   {decided.says}\n   served: {', '.join(map(str, base_path.follow(store, settings, PIPELINE)))}")
+        print(f"   {decided.says}\n   served: {', '.join(map(str, base_path.follow(store, settings, story.pipeline)))}")
         if decided.outcome == "rolled_back":
-            problems += _is_served(settings, promoted[-2], "after the rollback")
-    return problems + _is_served(settings, promoted[-1], "at the end")
+            problems += _is_served(settings, story, promoted[-2], "after the rollback")
+    return problems + _is_served(settings, story, promoted[-1], "at the end")
 
 
-def _is_served(settings: Settings, version: int, when: str) -> list[str]:
+def _is_served(settings: Settings, story: Story, version: int, when: str) -> list[str]:
     """Whether TensorFlow Serving, which serves the highest, would serve this version."""
-    present = base_path.present(settings.serving / PIPELINE)
-    return [] if present[-1:] == [version] else [f"{when} the base path holds {present or 'nothing'}; expected {version} as the highest"]
+    present = base_path.present(settings.serving / story.pipeline)
+    if present[-1:] == [version]:
+        return []
+    return [f"{when} the base path of {story.pipeline} holds {present or 'nothing'}; expected {version} as the highest"]
 
 
-def _look(settings: Settings) -> list[str]:
-    """Looks at every release from disk and lineage, and shows the newest."""
+def _look(settings: Settings, story: Story) -> list[str]:
+    """Looks at every release of a pipeline from disk and lineage, and shows the newest."""
     store = Store(settings.store_url)
-    entries, promoter = journal.entries(store, state.subject(PIPELINE)), load.graph_of(PIPELINE).promoter
-    print("\nReleases:")
-    problems = []
-    versions = {}
-    for start in QUARTERS:
-        interval = _end_of(start)
-        found = [g.number for g in generations.all_of(store, PIPELINE, interval.span)]
-        released = [n for n in found if chain.release(store, PIPELINE, interval.version(n))]
-        versions[start] = [interval.version(n) for n in released]
+    entries, promoter = journal.entries(store, state.subject(story.pipeline)), load.graph_of(story.pipeline).promoter
+    print(f"\nReleases of {story.pipeline}:")
+    problems: list[str] = []
+    versions: dict[str, list[int]] = {}
+    for start, interval in zip(story.intervals, _intervals(story), strict=True):
+        found = [g.number for g in generations.all_of(store, story.pipeline, interval.span)]
+        versions[start] = [interval.version(n) for n in found if chain.release(store, story.pipeline, interval.version(n))]
         for version in versions[start]:
-            is_now = standing.of(store, releases.find(store, PIPELINE, version), entries, promoter)
-            print(f"  quarter of {start}: {version}  {', '.join(is_now.words)}")
-        if not released:
-            problems.append(f"the quarter of {start} has no release")
-    if versions[AGAIN] and len(versions[AGAIN]) < 2:
-        problems.append(f"the backfilled quarter of {AGAIN} has no second generation")
-    for found_versions in versions.values():
-        for version in found_versions[-1:]:
-            summary = summarise(settings, store, PIPELINE, version)
-            problems += summary.problems
-    if versions[QUARTERS[-1]]:
-        print("\n" + "\n".join(summarise(settings, store, PIPELINE, versions[QUARTERS[-1]][-1]).lines))
+            is_now = standing.of(store, releases.find(store, story.pipeline, version), entries, promoter)
+            print(f"  interval of {start}: {version}  {', '.join(is_now.words)}")
+        if not versions[start]:
+            problems.append(f"the interval of {start} of {story.pipeline} has no release")
+    if story.again and len(versions[story.again]) == 1:
+        problems.append(f"the backfilled interval of {story.again} has no second generation")
+    looked = [summarise(settings, store, story.pipeline, found[-1]) for found in versions.values() if found]
+    problems += [problem for summary in looked for problem in summary.problems]
+    if looked:
+        print("\n" + "\n".join(looked[-1].lines))
     return problems
 
 
-def _next_steps() -> None:
+def _next_steps(story: Story) -> None:
+    name, after = story.pipeline, f"{_intervals(story)[-1].end:%Y-%m-%d}"
     print(
         "\nTo look around:   make up     (prints the address and the login; make down ends it)\n"
-        "Then try:         .venv/bin/waybill status taxi; .venv/bin/waybill releases taxi;\n"
-        "                  trigger the DAG `taxi` with interval_start 2013-10-01 and train_steps 200;\n"
-        "                  or without Airflow: .venv/bin/waybill run taxi --interval 2013-10-01"
+        f"Then try:         .venv/bin/waybill status {name}; .venv/bin/waybill releases {name};\n"
+        f"                  trigger the DAG `{name}` with interval_start {after} and train_steps 200;\n"
+        f"                  or without Airflow: .venv/bin/waybill run {name} --interval {after}"
     )
 
 
-def _end_of(start: str) -> Interval:
-    return interval_from(load.settings_of(PIPELINE), parse_moment(start))
+def _intervals(story: Story) -> list[Interval]:
+    return [interval_from(load.settings_of(story.pipeline), parse_moment(start)) for start in story.intervals]

@@ -7,15 +7,15 @@ import importlib
 import sys
 from collections.abc import Callable
 
-from waybill.cli import orchestrator_words, serve_words, waive_words
+from waybill.cli import load, orchestrator_words, serve_words, waive_words
 from waybill.records import fault_points
 from waybill.records.errors import RecordError, Refusal
 
 EPILOG = """\
-A first run, from data to a served model:
+A first run, from data to a model, of one of the pipelines {pipelines}:
   waybill init                                  make the lineage store, once
-  waybill land taxi                             put the example's data into the landing area
-  waybill run taxi --interval 2013-01-01        run one quarter here, without Airflow
+  waybill land PIPELINE                         put the example's data into the landing area
+  waybill run PIPELINE --interval START         run one of its intervals here, without Airflow
   waybill up                                    start Airflow on loopback; `waybill down` ends it
 
 Where things are is set by the environment: WAYBILL_HOME, WAYBILL_LANDING, WAYBILL_SERVING, WAYBILL_STORE_URL.
@@ -56,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="waybill",
         description="Runs TFX pipelines on Airflow so that the model being served can be trusted and explained.",
-        epilog=EPILOG,
+        epilog=EPILOG.format(pipelines=", ".join(load.names())),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verbs = top.add_subparsers(dest="verb", metavar="verb", required=True)
@@ -71,21 +71,21 @@ def parser() -> argparse.ArgumentParser:
 def _everyday(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     verbs.add_parser("init", help="make the lineage store's tables and types, once; safe to repeat")
     land = verbs.add_parser("land", help="deliver a pipeline's data into the landing area, one partition per interval")
-    land.add_argument("pipeline", help="name of the pipeline, such as taxi")
+    land.add_argument("pipeline", help="name of the pipeline, which is that of its folder")
     sample = verbs.add_parser(
         "sample",
         help="deliver a sample of what a model was asked, for the data gate to compare with what it learns from",
-        description="CSV files with a header: the raw columns of requests that were made during the interval. Runs of that interval which "
-        "are frozen from now on have it; none is needed.",
+        description="CSV files with a header, or Parquet: the raw columns of requests that were made during the interval. Runs of that "
+        "interval which are frozen from now on have it; none is needed.",
     )
-    sample.add_argument("pipeline", help="name of the pipeline, such as taxi")
+    sample.add_argument("pipeline", help="name of the pipeline, which is that of its folder")
     sample.add_argument("--interval", required=True, metavar="START", help="start of the data interval, such as 2013-07-01")
-    sample.add_argument("files", nargs="+", metavar="FILE", help="CSV files")
+    sample.add_argument("files", nargs="+", metavar="FILE", help="CSV or Parquet files")
     sample.add_argument("--replace", action="store_true", help="it corrects the one that is there")
     run = verbs.add_parser(
         "run", help="run one interval here, without Airflow", description="Runs every node of one interval through the launcher."
     )
-    run.add_argument("pipeline", help="name of the pipeline, such as taxi")
+    run.add_argument("pipeline", help="name of the pipeline, which is that of its folder")
     run.add_argument("--interval", required=True, metavar="START", help="start of the data interval, such as 2013-07-01")
     run.add_argument(
         "--params", default="{}", metavar="JSON", help="parameters that differ from their defaults, such as '{\"train_steps\": 200}'"
@@ -111,9 +111,9 @@ def _everyday(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         help="show what a run's training logged, in the browser",
         description="Starts TensorBoard on loopback with the logs of a run's training, also while that runs; Ctrl-C ends it.",
     )
-    board.add_argument("run", help="name of the run, such as taxi.201307010000.g1, which every task's log says")
+    board.add_argument("run", help="name of the run, such as orders.201307010000.g1, which every task's log says")
     board.add_argument("--port", type=int, default=0, help="port on loopback; default: a free one")
-    verbs.add_parser("demo", help="three scheduled quarters and a backfill through a real Airflow, ending with a summary")
+    verbs.add_parser("demo", help="scheduled runs and a backfill through a real Airflow, ending with a summary")
 
 
 def _serving(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

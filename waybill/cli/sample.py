@@ -6,6 +6,9 @@ import argparse
 import csv
 import pathlib
 
+import pyarrow
+from pyarrow import parquet
+
 from waybill.cli import load
 from waybill.launch.landing import deliver
 from waybill.launch.partitions import samples_of
@@ -39,9 +42,13 @@ def deliver_sample(args: argparse.Namespace, settings: Settings) -> int:
 
 
 def _rows(path: pathlib.Path) -> int:
-    """Rows of a CSV file, without its header."""
+    """Rows of a Parquet file, or of a CSV file without its header."""
     try:
+        if path.suffix == ".parquet":
+            return int(parquet.ParquetFile(path).metadata.num_rows)
         with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as handle:
             return max(0, sum(1 for row in csv.reader(handle) if row) - 1)
-    except (OSError, csv.Error) as error:
-        raise RecordError(f"cannot read {path}: {error}; expected a CSV file with a header, such as requests.csv") from error
+    except (OSError, csv.Error, pyarrow.ArrowInvalid) as error:
+        raise RecordError(
+            f"cannot read {path}: {error}; expected a CSV file with a header, such as requests.csv, or requests.parquet"
+        ) from error

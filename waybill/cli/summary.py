@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import logging
 import math
 import pathlib
 from collections.abc import Iterator
 
+from components.landed_rows import LandedRows
 from waybill.launch import specs
+from waybill.launch.partitions import LandingError
 from waybill.launch.process import prepare
 from waybill.lineage import chain
 from waybill.records import digest, verdict_file
-from waybill.records.run_spec import RunSpec
+from waybill.records.live_scores import largest_difference
+from waybill.records.run_spec import Partition, RunSpec
 from waybill.records.settings import Settings
 from waybill.records.verdict import Rule
 from waybill.store.connection import Store
@@ -74,20 +76,26 @@ def _scores(path: pathlib.Path, spec: RunSpec) -> Iterator[str]:
 
     loaded = load(path)
     kinds = {name: column.dtype for name, column in loaded.columns().items()}
-    rows = [{name: _value(row.get(name, ""), kinds[name]) for name in kinds} for row in _some_rows(pathlib.Path(spec.window[-1].path))]
+    try:
+        landed = _some_rows(spec.window[-1])
+    except LandingError as error:
+        yield f"!its newest rows cannot be read: {error}"
+        return
+    rows = [{name: _value(row.get(name, b""), kinds[name]) for name in kinds} for row in landed]
     examples = []
     for row in rows:
         example = tf.train.Example()
         for name, value in row.items():
-            _set(example.features.feature[name], value, kinds[name])
+            _set(example.features.feature[name], value)
         examples.append(example.SerializeToString())
     by_raw, by_example = loaded.score_rows(rows), loaded.score_examples(examples)
     yield ""
     yield f"What it says of {len(rows)} real rows, reloaded from disk, by both signatures:"
-    for row, raw, example in zip(rows, by_raw, by_example, strict=False):
-        shown = ", ".join(f"{name}={value}" for name, value in row.items() if value not in (None, ""))
-        yield f"  raw {raw:.6f}  serving_default {example:.6f}  {shown[:100]} ..."
-        if not (math.isfinite(raw) and abs(raw - example) <= _TOLERANCE):
+    for cells, row, raw, example in zip(landed, rows, by_raw, by_example, strict=True):
+        others = [name for name in cells if name not in row]
+        shown = ", ".join(f"{name}={_text(cells[name])}" for name in (*row, *others) if cells.get(name))
+        yield f"  raw {_score(raw)}  serving_default {_score(example)}  {shown[:100]} ..."
+        if not (all(map(math.isfinite, raw)) and largest_difference(raw, example) <= _TOLERANCE):
             yield f"!the signatures disagree on a row: raw {raw}, serving_default {example}"
     if not rows:
         yield "!the newest partition has no rows to score"
@@ -116,29 +124,44 @@ def _label(rule: Rule) -> str:
     return f"{rule.name.removeprefix('metrics.')}, {rule.subject}"
 
 
-def _some_rows(partition: pathlib.Path) -> list[dict[str, str]]:
-    """Rows from all over the partition: evenly spread, the first one among them."""
-    rows: list[dict[str, str]] = []
-    for file in sorted(partition.glob("*.csv")):
-        with file.open(newline="", encoding="utf-8") as handle:
-            rows += csv.DictReader(handle)
-    return rows[:: max(1, len(rows) // SHOWN_ROWS)][:SHOWN_ROWS]
+def _some_rows(partition: Partition) -> list[dict[str, bytes]]:
+    """Rows from all over the partition, as they were written: evenly spread, the first one among them."""
+    source = LandedRows.open(pathlib.Path(partition.path), partition.digest)
+    step = max(1, source.manifest.rows // SHOWN_ROWS)
+    rows, first = list[dict[str, bytes]](), 0
+    for batch in source.batches():
+        rows += [row for number, row in enumerate(batch.to_pylist(), start=first) if number % step == 0]
+        first += batch.num_rows
+    return rows[:SHOWN_ROWS]
 
 
-def _value(cell: str, dtype: object) -> int | float | str | None:
+def _score(numbers: list[float]) -> str:
+    """A row's score; of several, one for each class, the largest."""
+    if len(numbers) == 1:
+        return f"{numbers[0]:.6f}"
+    return f"{max(numbers):.6f} for class {numbers.index(max(numbers))}"
+
+
+def _text(cell: bytes) -> str:
+    """A cell for a person, who cannot read a picture's bytes."""
+    text = cell.decode(errors="replace")
+    return text if text.isprintable() and "\ufffd" not in text else f"<{len(cell)} bytes>"
+
+
+def _value(cell: bytes, dtype: object) -> int | float | bytes | None:
     name = getattr(dtype, "name", "")
     if name == "string":
         return cell
-    if cell == "":
+    if not cell:
         return None
     return float(cell) if "float" in name else int(float(cell))
 
 
-def _set(feature: object, value: int | float | str | None, dtype: object) -> None:
-    if value is None or value == "":
+def _set(feature: object, value: int | float | bytes | None) -> None:
+    if value is None or value == b"":
         return
-    if isinstance(value, str):
-        feature.bytes_list.value.append(value.encode())  # type: ignore[attr-defined]
+    if isinstance(value, bytes):
+        feature.bytes_list.value.append(value)  # type: ignore[attr-defined]
     elif isinstance(value, float):
         feature.float_list.value.append(value)  # type: ignore[attr-defined]
     else:

@@ -36,7 +36,7 @@ def logs_of(run: str, settings: Settings) -> pathlib.Path:
     """Where a run's training logged to.
 
     Args:
-      run: A run's name, such as `taxi.201307010000.g1`.
+      run: A run's name, such as `orders.201307010000.g1`.
       settings: Where things are.
 
     Raises:

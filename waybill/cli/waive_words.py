@@ -17,7 +17,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "rebaseline", help="ask that a model be compared with no older release: its label or signature is another"
     )
     for verb in (request, rebaseline):
-        verb.add_argument("pipeline", help="name of the pipeline, such as taxi")
+        verb.add_argument("pipeline", help="name of the pipeline, which is that of its folder")
         verb.add_argument("--interval", required=True, metavar="START", help="start of the one data interval, such as 2013-07-01")
         verb.add_argument("--why", required=True, metavar="TEXT", help="why it is all right, in one line")
         verb.add_argument("--until", required=True, metavar="DATE", help="until when it holds; a date means its beginning, in UTC")

@@ -40,7 +40,8 @@ def facts(stats: statistics_pb2.FeatureNameStatistics | None) -> tuple[str, ...]
     """What the statistics say of a feature, in a few phrases."""
     if stats is None:
         return ("not in the data",)
-    common = stats.string_stats.common_stats if stats.HasField("string_stats") else stats.num_stats.common_stats
+    which = stats.WhichOneof("stats") or "num_stats"
+    common = getattr(stats, which).common_stats
     rows = common.num_missing + common.num_non_missing
     said = [f"stored as {statistics_pb2.FeatureNameStatistics.Type.Name(stats.type)}"]
     if common.num_missing:
@@ -49,6 +50,8 @@ def facts(stats: statistics_pb2.FeatureNameStatistics | None) -> tuple[str, ...]
         said.append(f"values from {stats.num_stats.min:g} to {stats.num_stats.max:g}")
         if nans := max((h.num_nan for h in stats.num_stats.histograms), default=0):
             said.append(f"NaN in {_of(nans, rows)} rows")
+    if stats.HasField("bytes_stats") and common.num_non_missing:
+        said.append(f"of {stats.bytes_stats.min_num_bytes:g} to {stats.bytes_stats.max_num_bytes:g} bytes")
     if stats.HasField("string_stats") and (top := stats.string_stats.rank_histogram.buckets):
         said.append("most often " + _some([f"{quoted(b.label)} ({b.sample_count:g} times)" for b in top]))
     return tuple(said)

@@ -1,6 +1,6 @@
 """Two spreads of a feature -> how far they are from each other, and which part of it moved most.
 
-    payment_type before {"Cash": 0.60, "Credit Card": 0.40}, now {"cash": 0.60, "Credit Card": 0.40}    ->    0.60, "'Cash': 60.0 % ..."
+    colour before {"Red": 0.60, "blue": 0.40}, now {"red": 0.60, "blue": 0.40}    ->    0.60, "'Red': 60.0 % before, 0.0 % now"
 
 Rows without a value, and rows with NaN, are a bin or value of their own in both distances.
 """

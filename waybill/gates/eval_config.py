@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 from tensorflow_model_analysis.proto import config_pb2
 
-from waybill.gates.policy import ModelPolicy
+from waybill.gates.policy import BINARY, CLASSES, ModelPolicy
 
-# Class, name and configuration of each metric; the names are those of TFMA's results.
-METRICS: tuple[tuple[str, str, dict[str, int]], ...] = (
-    ("AUC", "auc", {"num_thresholds": 1000}),
-    ("BinaryAccuracy", "binary_accuracy", {}),
-    ("Calibration", "calibration", {}),
-    ("Precision", "precision", {}),
-    ("Recall", "recall", {}),
-    ("MeanLabel", "mean_label", {}),
-    ("ExampleCount", "example_count", {}),
-)
+# Class, name and configuration of each metric, by what the model tells; the names are those of TFMA's results.
+METRICS: Mapping[str, tuple[tuple[str, str, dict[str, int]], ...]] = {
+    BINARY: (
+        ("AUC", "auc", {"num_thresholds": 1000}),
+        ("BinaryAccuracy", "binary_accuracy", {}),
+        ("Calibration", "calibration", {}),
+        ("Precision", "precision", {}),
+        ("Recall", "recall", {}),
+        ("MeanLabel", "mean_label", {}),
+        ("ExampleCount", "example_count", {}),
+    ),
+    CLASSES: (
+        ("SparseCategoricalAccuracy", "sparse_categorical_accuracy", {}),
+        ("SparseCategoricalCrossentropy", "sparse_categorical_crossentropy", {}),
+        ("MultiClassConfusionMatrixPlot", "multi_class_confusion_matrix_plot", {}),
+        ("ExampleCount", "example_count", {}),
+    ),
+}
 
 
 def build(policy: ModelPolicy, *, label: str, prediction: str) -> config_pb2.EvalConfig:
@@ -25,8 +34,8 @@ def build(policy: ModelPolicy, *, label: str, prediction: str) -> config_pb2.Eva
 
     Args:
       policy: Thresholds on overall metrics become TFMA's own, so that its blessing says the same as the gate; slices become slicing specs.
-      label: Name of the label among the transformed features.
-      prediction: Name of the score in the output of `serving_default`.
+      label: Name of the label among the transformed features: 0 or 1, or the number of the class.
+      prediction: Name of the scores in the output of `serving_default`: one for each row, or one for each class.
     """
     specs = {"signature_name": "serving_default", "preprocessing_function_names": ["transform_features"]}
     # Signatures are all that is asked of the model; left to find out of what kind it is, TFMA loads it once more to look.
@@ -38,7 +47,7 @@ def build(policy: ModelPolicy, *, label: str, prediction: str) -> config_pb2.Eva
         options=options,
         model_specs=[config_pb2.ModelSpec(**specs)],
         slicing_specs=[config_pb2.SlicingSpec(), *(config_pb2.SlicingSpec(feature_keys=[key]) for key in policy.slice_keys)],
-        metrics_specs=[config_pb2.MetricsSpec(metrics=[_metric(policy, *metric) for metric in METRICS])],
+        metrics_specs=[config_pb2.MetricsSpec(metrics=[_metric(policy, *metric) for metric in METRICS[policy.tells]])],
     )
 
 

@@ -14,7 +14,7 @@ class SliceMetrics:
 
     Attributes:
       feature: Feature it is a slice by, or empty for the overall slice.
-      name: In words, such as `payment_type = Cash`, or `overall`.
+      name: In words, such as `colour = red`, or `overall`.
       candidate: Value of each metric of the model that is judged, by TFMA's name; NaN where TFMA found none.
       baseline: The same for the baseline; empty when there is none.
     """
@@ -33,11 +33,13 @@ class Evaluation:
       slices: All slices, the overall one first, then by name.
       blessed: What Evaluator's blessing says.
       failures: TFMA's failed thresholds, in words.
+      told: Where labels are classes: how many rows of a class (first) the model takes for which (second). Empty where they are not.
     """
 
     slices: tuple[SliceMetrics, ...]
     blessed: bool
     failures: tuple[str, ...]
+    told: Mapping[tuple[int, int], int] = dataclasses.field(default_factory=dict)
 
     @property
     def has_baseline(self) -> bool:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
+
+Scores: TypeAlias = Sequence[Sequence[float]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Export:
 class Trial:
     """What came of loading and asking a model in a process of its own; None for what that process did not come to.
 
-    Scores are in the order of the golden rows, unless said otherwise.
+    Scores are a list of numbers for each row, in the order of the golden rows, unless said otherwise.
 
     Attributes:
       problem: Why it did not come to the end; empty when it did.
@@ -63,13 +65,13 @@ class Trial:
     seconds: float
     memory: int
     cpp_load: float | None = None
-    cpp_examples: Sequence[float] | None = None
-    cpp_raw: Sequence[float] | None = None
-    cpp_single: Mapping[str, Sequence[float]] | None = None
+    cpp_examples: Scores | None = None
+    cpp_raw: Scores | None = None
+    cpp_single: Mapping[str, Any] | None = None
     cpp_batch: Sequence[float] | None = None
-    cpp_every: Sequence[float] | None = None
+    cpp_every: Scores | None = None
     warmup: int | None = None
     variables: Mapping[str, Any] | None = None
     python_load: float | None = None
-    python_examples: Sequence[float] | None = None
-    python_raw: Sequence[float] | None = None
+    python_examples: Scores | None = None
+    python_raw: Scores | None = None

@@ -15,6 +15,7 @@ class InfraPolicy:
     The limits are meant to be far from what a good model needs: they stop what is broken, on a busy machine too.
 
     Attributes:
+      output: Which output of the signatures holds the scores that are compared; empty where there is only one.
       golden_requests: Rows of the eval split that each signature is asked about by each loader.
       tolerance: Largest good difference between two scores of the same row.
       max_load_seconds: How long either loader may take.
@@ -28,6 +29,7 @@ class InfraPolicy:
       allowed_ops: Types of operations that are good in this model, although they are denied to others.
     """
 
+    output: str = ""
     golden_requests: int = 64
     tolerance: float = 1e-5
     max_load_seconds: float = 30.0
@@ -45,7 +47,7 @@ class InfraPolicy:
             object.__setattr__(self, name, tuple(getattr(self, name)))
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if not isinstance(value, tuple) and not (isinstance(value, (int, float)) and value > 0):
+            if not isinstance(value, (tuple, str)) and not (isinstance(value, (int, float)) and value > 0):
                 raise PolicyError(f"{field.name} is {value!r}; expected more than 0")
 
     def to_json(self) -> str:

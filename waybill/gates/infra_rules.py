@@ -10,9 +10,9 @@ import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 
-from waybill.gates.infra_evidence import Export, Trial
+from waybill.gates.infra_evidence import Export, Scores, Trial
 from waybill.gates.infra_policy import InfraPolicy
-from waybill.records.live_scores import MAX_ROWS, LiveScores, largest_difference
+from waybill.records.live_scores import MAX_ROWS, LiveScores, by_size, largest_difference
 from waybill.records.verdict import Rule, RuleOutcome
 
 MODEL = "the exported model"
@@ -97,22 +97,34 @@ def _scores(trial: Trial, policy: InfraPolicy, live: LiveScores | None) -> Itera
     if first is None:
         return
     for way, scores in _ways(trial).items():
-        bad = sum(not math.isfinite(score) for score in scores)
+        bad = sum(not all(map(math.isfinite, row)) for row in scores)
         yield _rule("infra.finite", way, not bad, "a finite score for each golden row", f"{len(scores) - bad} of {len(scores)}")
         if way != _FIRST_WAY:
             reference = first[: len(scores)] if way.endswith("one by one") else first
-            yield _same("infra.agree", way, f"the scores of {_FIRST_WAY}", largest_difference(reference, scores), policy)
+            yield _same("infra.agree", way, f"the scores of {_FIRST_WAY}", _difference(reference, scores), policy)
     if len(first) < 2:
         return
-    spread = max(first) - min(first)
-    of_live = live.scores[-1] - live.scores[0] if live and live.scores else math.nan
-    constant = of_live <= policy.tolerance
+    low, high = _widest(by_size(first))
+    of_live = _widest(live.scores) if live and live.scores else (math.nan, math.nan)
+    constant = of_live[1] - of_live[0] <= policy.tolerance
     expected = "the same score for all rows, as the trained model gives" if constant else "different scores for different rows"
-    yield _rule("infra.vary", f"{len(first)} golden rows", constant or spread > 0, expected, f"{min(first):.6g} to {max(first):.6g}")
+    yield _rule("infra.vary", f"{len(first)} golden rows", constant or high > low, expected, f"{low:.6g} to {high:.6g}")
 
 
-def _ways(trial: Trial) -> dict[str, Sequence[float]]:
-    found: Mapping[str, Sequence[float] | None] = {
+def _widest(columns: Scores) -> tuple[float, float]:
+    """The least and the largest of those scores that differ most from row to row."""
+    return max(((column[0], column[-1]) for column in columns), key=lambda ends: ends[1] - ends[0], default=(math.nan, math.nan))
+
+
+def _difference(some: Scores, others: Scores) -> float:
+    """The largest difference of two lists of rows; infinite when they are not as many numbers."""
+    if [len(row) for row in some] != [len(row) for row in others]:
+        return math.inf
+    return largest_difference([n for row in some for n in row], [n for row in others for n in row])
+
+
+def _ways(trial: Trial) -> dict[str, Scores]:
+    found: Mapping[str, Scores | None] = {
         _FIRST_WAY: trial.cpp_examples,
         "C++ loader, raw": trial.cpp_raw,
         "C++ loader, serving_default, one by one": trial.cpp_single["scores"] if trial.cpp_single else None,
@@ -122,7 +134,7 @@ def _ways(trial: Trial) -> dict[str, Sequence[float]]:
     return {way: scores for way, scores in found.items() if scores is not None}
 
 
-def _trained(every: Sequence[float] | None, policy: InfraPolicy, live: LiveScores | None, rows: int) -> Rule:
+def _trained(every: Scores | None, policy: InfraPolicy, live: LiveScores | None, rows: int) -> Rule:
     """Whether the exported model says what the model in the trainer's memory had said, of all rows."""
     name, wanted = "infra.trained", f"the scores of the model before it was exported, up to {policy.tolerance:g}"
     if live is None:
@@ -131,9 +143,9 @@ def _trained(every: Sequence[float] | None, policy: InfraPolicy, live: LiveScore
         return Rule(name, _EVAL, _BLOCK, wanted, f"{rows} rows; the trainer had {live.rows}")
     if live.scores is None or every is None:
         return Rule(name, _EVAL, _NOT_JUDGED, wanted, f"{rows} rows, more than the {MAX_ROWS} that are compared")
-    if len(live.scores) != len(every):
+    if len(every) != live.rows:
         return Rule(name, _EVAL, _BLOCK, wanted, f"{len(every)} rows; the trainer had {live.rows}")
-    return _same(name, f"{_EVAL}, {rows} rows sorted by score", wanted, largest_difference(live.scores, sorted(every)), policy)
+    return _same(name, f"{_EVAL}, {rows} rows sorted by score", wanted, _difference(live.scores, by_size(every)), policy)
 
 
 def _same(name: str, subject: str, expected: str, difference: float, policy: InfraPolicy) -> Rule:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pathlib
+from collections.abc import Iterator
 
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.proto import metrics_for_slice_pb2, validation_result_pb2
@@ -23,6 +24,7 @@ def read(evaluation: pathlib.Path, blessing: pathlib.Path) -> Evaluation:
     """
     try:
         slices = [_slice(m) for m in tfma.load_metrics(str(evaluation))]
+        told = {pair: rows for p in tfma.load_plots(str(evaluation)) if not p.slice_key.single_slice_keys for pair, rows in _told(p)}
         validation = tfma.load_validation_result(str(evaluation))
     except Exception as error:  # TFMA and Beam raise what they like for a damaged file
         raise EvidenceError(f"cannot read the evaluation at {str(evaluation)!r}: {error}; run evaluator again") from error
@@ -33,7 +35,7 @@ def read(evaluation: pathlib.Path, blessing: pathlib.Path) -> Evaluation:
             f"the blessing at {str(blessing)!r} says {words[blessed]}, the evaluation at {str(evaluation)!r} says "
             f"{words[validation.validation_ok]}; they are not of one run of evaluator, or one was edited; run evaluator again"
         )
-    return Evaluation(tuple(sorted(slices, key=lambda s: (s.feature != "", s.name))), blessed, _failures(validation))
+    return Evaluation(tuple(sorted(slices, key=lambda s: (s.feature != "", s.name))), blessed, _failures(validation), told)
 
 
 def _slice(metrics: metrics_for_slice_pb2.MetricsForSlice) -> SliceMetrics:
@@ -47,6 +49,14 @@ def _slice(metrics: metrics_for_slice_pb2.MetricsForSlice) -> SliceMetrics:
     columns = [(key.column, _value(key)) for key in metrics.slice_key.single_slice_keys]
     name = ", ".join(f"{column} = {value}" for column, value in columns) or OVERALL
     return SliceMetrics("+".join(column for column, _ in columns), name, candidate, baseline)
+
+
+def _told(plots: metrics_for_slice_pb2.PlotsForSlice) -> Iterator[tuple[tuple[int, int], int]]:
+    """The candidate's confusion matrix: how many rows of a class were taken for which."""
+    for pair in plots.plot_keys_and_values:
+        if pair.key.model_name != "baseline":
+            for matrix in pair.value.multi_class_confusion_matrix_at_thresholds.matrices[:1]:
+                yield from (((e.actual_class_id, e.predicted_class_id), round(e.num_weighted_examples)) for e in matrix.entries)
 
 
 def _number(value: metrics_for_slice_pb2.MetricValue) -> float:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from waybill.gates import intervals
 from waybill.gates.evaluation import OVERALL, Evaluation, SliceMetrics
-from waybill.gates.policy import ChangeThreshold, ModelPolicy, Threshold
+from waybill.gates.policy import BINARY, ChangeThreshold, ModelPolicy, Threshold
 from waybill.records.verdict import MODEL_DIGEST, Rule, RuleOutcome, Verdict
 
 COUNT, MEAN_LABEL = "example_count", "mean_label"
@@ -101,14 +101,14 @@ def _coverage(evaluation: Evaluation, policy: ModelPolicy, overall: SliceMetrics
 def _slice(part: SliceMetrics, policy: ModelPolicy) -> Iterator[Rule]:
     """The thresholds that hold in one slice, or why it is not judged."""
     count, positive = part.candidate.get(COUNT, math.nan), part.candidate.get(MEAN_LABEL, math.nan)
-    if not (math.isfinite(count) and math.isfinite(positive)):
+    if not (math.isfinite(count) and (policy.tells != BINARY or math.isfinite(positive))):
         yield Rule("slices.counts", part.name, RuleOutcome.BLOCK, "example count and mean label", f"{_text(count)} and {_text(positive)}")
         return
     if count < policy.min_slice_size:
         expected, found = f"at least {policy.min_slice_size} examples", f"{count:.0f} examples, too few to judge"
         yield Rule("slices.size", part.name, RuleOutcome.NOT_JUDGED, expected, found)
         return
-    rarer = round(count * min(positive, 1 - positive))
+    rarer = round(count * min(positive, 1 - positive)) if policy.tells == BINARY else 0
     for threshold in policy.thresholds:
         if part.feature not in threshold.slices:
             continue
@@ -126,8 +126,8 @@ def _judged(threshold: Threshold, part: SliceMetrics, confidence: float) -> Rule
     value = part.candidate.get(threshold.metric, math.nan)
     if not math.isfinite(value):
         return Rule(name, subject, RuleOutcome.BLOCK, threshold.wanted(), _text(value))
-    z = intervals.z_score(confidence)
-    low, high = intervals.INTERVALS[threshold.metric](value, part.candidate[COUNT], part.candidate[MEAN_LABEL], z)
+    z, positive = intervals.z_score(confidence), part.candidate.get(MEAN_LABEL, math.nan)
+    low, high = intervals.INTERVALS[threshold.metric](value, part.candidate[COUNT], positive, z)
     hopeless = not ((threshold.lower is None or high >= threshold.lower) and (threshold.upper is None or low <= threshold.upper))
     outcome = RuleOutcome.BLOCK if hopeless else RuleOutcome.PASS if threshold.met_by(value) else RuleOutcome.WARN
     found = f"{_text(value)}, {confidence:.0%} interval {_text(low)} to {_text(high)}"

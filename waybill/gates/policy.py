@@ -12,6 +12,8 @@ from waybill.gates.errors import PolicyError
 from waybill.gates.intervals import INTERVALS
 from waybill.records.verdict import RuleOutcome
 
+BINARY, CLASSES = "binary", "classes"
+
 _Policy = TypeVar("_Policy", "DataPolicy", "ModelPolicy")
 
 
@@ -81,7 +83,7 @@ class Threshold:
       slices: Features in whose slices it holds, judged by the confidence interval: a slice blocks when even the interval's better end
         misses the bound, and is a warning when only the value does.
       min_each_label: Fewest rows of each label a slice needs for the metric to mean something there, such as 10 for AUC; 0 for a metric
-        that is defined in a slice of one label.
+        that is defined in a slice of one label. Of binary labels only.
     """
 
     metric: str
@@ -139,6 +141,8 @@ class ModelPolicy:
       slice_keys: Features whose every value is a slice of its own.
       min_slice_size: Fewest examples in a slice that is judged; a smaller one is reported as not judged.
       confidence: Level of the confidence intervals of slices.
+      tells: What the model tells of a row: `binary`, a score from 0 to 1 for a label that is 0 or 1; or `classes`, a score for each
+        class, for a label that is the number of one of them. It decides which metrics are measured.
     """
 
     thresholds: tuple[Threshold, ...]
@@ -146,8 +150,13 @@ class ModelPolicy:
     slice_keys: tuple[str, ...]
     min_slice_size: int
     confidence: float = 0.95
+    tells: str = BINARY
 
     def __post_init__(self) -> None:
+        if self.tells not in (BINARY, CLASSES):
+            raise PolicyError(f"the model tells {self.tells!r}; expected {BINARY} or {CLASSES}")
+        if odd := [t.metric for t in self.thresholds if t.min_each_label and self.tells != BINARY]:
+            raise PolicyError(f"{', '.join(odd)} asks for rows of each label, where labels are classes; give min_slice_size instead")
         if not any(t.overall for t in self.thresholds):
             raise PolicyError("the model policy has no overall threshold, so it would pass any model; give at least one")
         if self.min_slice_size < 1:
@@ -176,6 +185,7 @@ class ModelPolicy:
                 slice_keys=tuple(value["slice_keys"]),
                 min_slice_size=value["min_slice_size"],
                 confidence=value["confidence"],
+                tells=value["tells"],
             )
         except TypeError as error:
             raise PolicyError(f"this is not a model policy: {error}") from error

@@ -19,7 +19,7 @@ from waybill.records.verdict import RuleOutcome, Verdict
 Stats: TypeAlias = statistics_pb2.FeatureNameStatistics
 FEATURES = "Features, in the newest span and in the one before it"
 ROWS = "Rows"
-_VALUES = 8  # of a feature, by name
+_VALUES = 10  # of a feature, by name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,6 +89,8 @@ def _feature(name: str, now: Split, before: Split | None, schema: schema_pb2.Sch
     elif either is not None and either.HasField("string_stats"):
         declared = next((f for f in schema.feature if f.name == name), None)
         draw = functools.partial(_values, name, new, old, data_words.domain(declared, schema) if declared else (), where)
+    elif either is not None and either.HasField("bytes_stats"):
+        draw = functools.partial(_bytes, name, new, old, where)
     else:
         draw = functools.partial(Plot, name, "TFDV keeps no distribution of this feature.", section=FEATURES)
     return attempt(name, FEATURES, draw)
@@ -110,6 +112,19 @@ def _values(name: str, new: Stats, old: Stats | None, allowed: Sequence[str], wh
         says += f" {len(strange)} of the values {'is' if len(strange) == 1 else 'are'} not in the schema."
     table = [(v or "(empty)", percent(now.get(v, 0.0)), percent(before.get(v, 0.0)) if before is not None else NONE) for v in order]
     return Plot(name, says, bars(rows, f"{name}: {says}"), ("value", "now", "before"), tuple(table), FEATURES)
+
+
+def _bytes(name: str, new: Stats, old: Stats | None, where: str) -> Plot:
+    """What is known of a feature that holds images: how many, and how large. What is in them are columns of their own."""
+    sides = [stats for stats in (new, old) if stats is not None and stats.HasField("bytes_stats")]
+    columns = [
+        tuple(map(number, (s.common_stats.num_non_missing, s.common_stats.num_missing, s.min_num_bytes, s.avg_num_bytes, s.max_num_bytes)))
+        for s in (stats.bytes_stats for stats in sides)
+    ]
+    facts = ("values", "missing", "smallest, in bytes", "mean, in bytes", "largest, in bytes")
+    rows = tuple((fact, *(column[i] for column in columns)) for i, fact in enumerate(facts))
+    says = f"Images or other bytes, {where}."
+    return Plot(name, says, head=("", "now", "before")[: len(sides) + 1], rows=rows, section=FEATURES)
 
 
 def _bar(value: str, now: Mapping[str, float], before: Mapping[str, float] | None, strange: bool) -> Bar:

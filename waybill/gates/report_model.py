@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import functools
 import math
 from collections.abc import Mapping, Sequence
@@ -10,14 +11,15 @@ from waybill.gates import intervals
 from waybill.gates.evaluation import OVERALL, Evaluation, SliceMetrics
 from waybill.gates.model_rules import COUNT, MEAN_LABEL
 from waybill.gates.policy import ModelPolicy, Threshold
-from waybill.gates.report_charts import Dot, dots
+from waybill.gates.report_charts import Bar, Dot, bars, dots
 from waybill.gates.report_plot import Plot, attempt
-from waybill.gates.report_text import NONE, number
+from waybill.gates.report_text import NONE, number, percent
 from waybill.records.verdict import Verdict
 
 WHOLE = "Overall: the candidate against the baseline"
 SLICES = "Slice by slice, with confidence intervals"
 _ROWS = 14  # slices in one picture
+_MISTAKES = 10  # in one picture
 _NOT_JUDGED = "NOT_JUDGED"
 _URGENCY = {"BLOCK": 0, "WARN": 1, "PASS": 2}
 
@@ -32,6 +34,8 @@ def plots(evaluation: Evaluation, policy: ModelPolicy, verdict: Verdict) -> list
         judged = dict.fromkeys([*(t.metric for t in policy.thresholds if t.overall), *(c.metric for c in policy.changes)])
         found += [attempt(m, WHOLE, functools.partial(_overall, m, overall, policy, outcomes)) for m in judged]
         found.append(attempt("All metrics", WHOLE, functools.partial(_table, overall)))
+    if evaluation.told:
+        found.append(attempt("Classes taken for others", WHOLE, functools.partial(_mistaken, evaluation.told)))
     for threshold in policy.thresholds:
         for feature in threshold.slices:
             parts = [s for s in evaluation.slices if s.feature == feature]
@@ -65,6 +69,25 @@ def _table(overall: SliceMetrics) -> Plot:
     return Plot("All metrics", "Everything that was measured overall.", head=("metric", "candidate", "baseline"), rows=rows, section=WHOLE)
 
 
+def _mistaken(told: Mapping[tuple[int, int], int]) -> Plot:
+    """Which classes the model takes for which others, the most frequent mistakes first."""
+    of_class: collections.Counter[int] = collections.Counter()
+    for (actual, _), rows in told.items():
+        of_class[actual] += rows
+    wrong = sorted(((pair, rows) for pair, rows in told.items() if pair[0] != pair[1] and rows), key=lambda each: (-each[1], each[0]))
+    mistakes = sum(rows for _, rows in wrong)
+    says = f"{number(mistakes)} of {number(sum(of_class.values()))} examples were taken for another class than they are."
+    bars_drawn = [
+        Bar(f"{actual} as {other}", rows / of_class[actual], None, f"{number(rows)} of {number(of_class[actual])}")
+        for (actual, other), rows in wrong[:_MISTAKES]
+    ]
+    picture = {"picture": bars(bars_drawn, says)} if bars_drawn else {}
+    table = tuple((str(actual), str(other), number(rows), percent(rows / of_class[actual])) for (actual, other), rows in wrong)
+    return Plot(
+        "Classes taken for others", says, head=("is", "taken for", "examples", "share of the class"), rows=table, section=WHOLE, **picture
+    )
+
+
 def _slices(
     title: str, threshold: Threshold, parts: Sequence[SliceMetrics], policy: ModelPolicy, outcomes: Mapping[tuple[str, str], str]
 ) -> Plot:
@@ -92,9 +115,7 @@ def _slices(
 def _dot(label: str, metric: str, part: SliceMetrics, value: float, outcome: str, policy: ModelPolicy) -> Dot:
     """A value with its interval, where one can be given."""
     count, positive = part.candidate.get(COUNT, math.nan), part.candidate.get(MEAN_LABEL, math.nan)
-    known = metric in intervals.INTERVALS and math.isfinite(value) and count >= 1 and 0 < positive < 1
-    interval = intervals.INTERVALS[metric](value, count, positive, intervals.z_score(policy.confidence)) if known else None
-    return Dot(label, value, interval, outcome)
+    return Dot(label, value, intervals.of(metric, value, count, positive, intervals.z_score(policy.confidence)), outcome)
 
 
 def _by_number(label: str) -> tuple[int, str]:

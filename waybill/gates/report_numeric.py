@@ -70,7 +70,7 @@ def _buckets(stats: Stats, kind: int) -> list[Bucket]:
 
 
 def _domain(shapes: list[list[Bucket]]) -> tuple[float, float]:
-    """What is worth drawing: all values, but of long tails only the beginning."""
+    """What is worth a place in the picture: all values, but of long tails only the beginning."""
     found = [shape for shape in shapes if shape]
     if not found:
         return 0.0, 1.0

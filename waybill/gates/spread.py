@@ -1,6 +1,6 @@
 """TFDV's statistics of one feature -> how its rows are spread over buckets of numbers, or over values.
 
-Half of the rows without a company, a third "Flash Cab"    ->    {missing: 0.5, "Flash Cab": 0.33, ...}
+Half of the rows without a colour, a third "red"    ->    {missing: 0.5, "red": 0.33, ...}
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Spread:
       kind: One of the module's four words.
       missing: Share of the rows without a value.
       nan: Share of the rows with NaN.
-      buckets: Numbers, by TFDV's quantiles: about as many rows in each, so that one trip of 1,710 miles does not push all others into one
-        bucket, as it does in buckets of equal width.
+      buckets: Numbers, by TFDV's quantiles: about as many rows in each, so that one huge number does not push all others into one bucket,
+        as it does in buckets of equal width.
       values: Shares of the commonest values.
       unlisted: The largest share that a value can have which is not in `values`; 0 when all are.
     """

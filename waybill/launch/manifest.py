@@ -13,7 +13,7 @@ from waybill.records.interval import Interval
 from waybill.records.run_spec import check_digest
 
 MANIFEST = "manifest.json"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}\.csv")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}\.(csv|parquet)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +21,7 @@ class LandedFile:
     """One file of a partition.
 
     Attributes:
-      name: Its name in the partition's folder: letters, digits, `.`, `_` and `-`, ending in `.csv`.
+      name: Its name in the partition's folder: letters, numbers, `.`, `_` and `-`, ending in `.csv` or `.parquet`.
       digest: Digest of its bytes.
       rows: Rows in it, without the header.
     """
@@ -32,9 +32,9 @@ class LandedFile:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
-            raise RecordError(f"file name {self.name!r}; expected a plain name such as data.csv, without folders")
+            raise RecordError(f"file name {self.name!r}; expected a plain name such as data.csv or data.parquet, without folders")
         if not isinstance(self.digest, str):
-            raise RecordError(f"digest {self.digest!r} of {self.name}; expected sha256: and 64 hexadecimal digits")
+            raise RecordError(f"digest {self.digest!r} of {self.name}; expected sha256: and 64 hexadecimal characters")
         check_digest(self.digest)
         _check_rows(self.rows, self.name)
 

@@ -1,7 +1,7 @@
 """A folder of delivered files -> a partition whose every byte is vouched for.
 
-    landing/taxi/2013-07-01/data.csv
-    landing/taxi/2013-07-01/manifest.json
+    landing/orders/2013-07-01/data.csv
+    landing/orders/2013-07-01/manifest.json
         {"interval": {...}, "files": [{"name": "data.csv", "digest": "sha256:...", "rows": 1126}], "rows": 1126}
 
 A partition that is not there yet, one that is there without data, and one whose bytes are not what was delivered are three outcomes.
@@ -50,7 +50,7 @@ _SAMPLES = ".serving"
 
 
 def samples_of(pipeline: str) -> str:
-    """Under which name samples of what a pipeline's model is asked are delivered, beside its partitions: `taxi.serving`."""
+    """Under which name samples of what a pipeline's model is asked are delivered, beside its partitions: `orders.serving`."""
     return pipeline + _SAMPLES
 
 

@@ -40,7 +40,7 @@ def replace(owner: Any, name: str, source: str, make: Callable[[Callable[..., An
     Args:
       owner: Module or class that the function is looked up in.
       name: The function's name there.
-      source: The first 16 hexadecimal digits of the digest of its source.
+      source: The first 16 hexadecimal characters of the digest of its source.
       make: Given the original, returns what takes its place.
 
     Raises:
@@ -67,5 +67,5 @@ def check(owner: Any, name: str, source: str) -> None:
 
 
 def source_digest(function: Callable[..., Any]) -> str:
-    """What `replace` compares: 16 hexadecimal digits that stand for a function's source text."""
+    """What `replace` compares: 16 hexadecimal characters that stand for a function's source text."""
     return digest.of_bytes(inspect.getsource(function).encode()).removeprefix(digest.PREFIX)[:16]

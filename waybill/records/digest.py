@@ -1,6 +1,6 @@
 """Bytes, files, folders and plain values -> one name for their content.
 
-A digest is `sha256:` and 64 hexadecimal digits. A folder's digest covers the relative path and bytes of every file in it, in the
+A digest is `sha256:` and 64 hexadecimal characters. A folder's digest covers the relative path and bytes of every file in it, in the
 order of the paths' bytes; times, modes and empty folders do not count.
 """
 

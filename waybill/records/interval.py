@@ -45,10 +45,10 @@ class Interval:
         return self.start.strftime("%Y-%m-%d" if midnight else "%Y-%m-%dT%H:%M")
 
     def version(self, generation: int) -> int:
-        """The release version of a generation: the interval's end as `YYYYMMDDHHMM`, then two digits of generation.
+        """The release version of a generation: the interval's end as `YYYYMMDDHHMM`, then the generation in two places.
 
         Raises:
-          RecordError: if the generation does not fit in two digits.
+          RecordError: if the generation does not fit in two places.
         """
         if not 1 <= generation <= 99:
             raise RecordError(f"generation is {generation}; a version has room for 1 to 99")

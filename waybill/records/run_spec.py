@@ -42,7 +42,7 @@ class Trigger:
     Attributes:
       kind: `scheduled`, `backfill`, `manual` or `command_line`.
       who: The person, or empty for the schedule.
-      run: The orchestrator's own name of the run, such as `taxi/backfill__2013-04-01T00:00:00+00:00`.
+      run: The orchestrator's own name of the run, such as `orders/backfill__2013-04-01T00:00:00+00:00`.
       ticket: Names this asking: the same for every task of one pass over the run, another after a clear. See `store.generations`.
       reason: What the person wrote in the form, or empty.
       promote: Whether the person asks that what the run releases be served.
@@ -117,7 +117,7 @@ class RunSpec:
 
     @property
     def run(self) -> str:
-        """The name of the run in MLMD, such as `taxi.201307010000.g1`."""
+        """The name of the run in MLMD, such as `orders.201307010000.g1`."""
         return f"{self.pipeline}.{self.interval.span}.g{self.generation}"
 
     @property
@@ -126,7 +126,7 @@ class RunSpec:
         return self.interval.version(self.generation)
 
     def shared_key(self, *content: str) -> str:
-        """A name for work that is made once for given content, whoever needs it: 16 hexadecimal digits."""
+        """A name for work that is made once for given content, whoever needs it: 16 hexadecimal characters."""
         parts = [self.pipeline, self.schema, self.code.digest, self.environment.digest, *content]
         return digest.of_json(parts).removeprefix(digest.PREFIX)[:16]
 
@@ -187,5 +187,5 @@ def check_digest(text: str) -> str:
       RecordError: if it is not.
     """
     if not re.fullmatch(r"sha256:[0-9a-f]{64}", text):
-        raise RecordError(f"got {text!r}, expected a digest: sha256: and 64 hexadecimal digits, as `run_spec` printed it")
+        raise RecordError(f"got {text!r}, expected a digest: sha256: and 64 hexadecimal characters, as `run_spec` printed it")
     return text

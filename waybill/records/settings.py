@@ -165,7 +165,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         node_memory=_size("WAYBILL_NODE_MEMORY", env.get("WAYBILL_NODE_MEMORY") or "0"),
         node_threads=_number("WAYBILL_NODE_THREADS", env.get("WAYBILL_NODE_THREADS") or "0"),
         open_workers=_flag("WAYBILL_OPEN_WORKERS", env.get("WAYBILL_OPEN_WORKERS") or "0"),
-        training_job=_matching("WAYBILL_TRAINING_JOB", env.get("WAYBILL_TRAINING_JOB") or "", r"[a-z0-9.-]{0,200}", "letters and digits"),
+        training_job=_matching("WAYBILL_TRAINING_JOB", env.get("WAYBILL_TRAINING_JOB") or "", r"[a-z0-9.-]{0,200}", "letters, numbers"),
         training_peers=tuple(peer for peer in (env.get("WAYBILL_TRAINING_PEERS") or "").split(",") if peer),
         training_index=_number("JOB_COMPLETION_INDEX", env.get("JOB_COMPLETION_INDEX") or "0"),
         kubernetes=_kubernetes(env),
@@ -225,7 +225,7 @@ def _events(text: str) -> frozenset[str]:
 def _users(text: str) -> tuple[str, ...]:
     found = tuple(name.strip() for name in text.split(",") if name.strip())
     for name in found:
-        _matching("WAYBILL_AIRFLOW_USERS", name, r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", "names of letters and digits, with commas between")
+        _matching("WAYBILL_AIRFLOW_USERS", name, r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", "names of letters and numbers, with commas between")
     return found
 
 

@@ -1,8 +1,8 @@
 """A model's state by the journal -> the folders that TensorFlow Serving looks at, and its models.config.
 
     serving/models.config
-    serving/taxi/20130701000001/    the version before, loaded in no time if it is needed
-    serving/taxi/20131001000001/    the stable one
+    serving/orders/20130701000001/    the version before, loaded in no time if it is needed
+    serving/orders/20131001000001/    the stable one
 
 Nothing here is a record: whatever is missing is copied again from the release store, and whatever does not belong is taken out. A version
 comes in whole by one rename and goes out by one rename; the new one is in before an old one goes, so that the path never runs empty.

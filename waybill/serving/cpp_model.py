@@ -1,7 +1,7 @@
 """A SavedModel's folder -> answers of TensorFlow's C++ runtime, which is what TensorFlow Serving loads and asks.
 
     model = CppModel.load(Path(".../Format-Serving"))
-    model.ask("serving_default", {"examples": np.array([example, example], object)})["score"]    # float32 of shape [2, 1]
+    model.ask("serving_default", {"examples": np.array([example, example], object)})["scores"]    # float32 of shape [2, 1]
 
 The library is part of TensorFlow's wheel; its C API is called directly, so that no Python of TensorFlow's has a say in it. This loader
 returns OK for a model whose variables are missing and fails when it is asked, so one that has only been loaded has not been tried.

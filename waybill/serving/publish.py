@@ -1,7 +1,7 @@
 """A judged model's folder -> a read-only release that appears whole or not at all.
 
-    published = publish(Path(".../Format-Serving"), Path("serving/taxi"), 20130401000001, digest)
-    published.path    # serving/taxi/20130401000001
+    published = publish(Path(".../Format-Serving"), Path("serving/orders"), 20130401000001, digest)
+    published.path    # serving/orders/20130401000001
 
 TensorFlow Serving polls the base path each second and loads every child whose name is an integer, complete or not. So a release is put
 together under a name that is none, checked, forced to disk, and renamed in one step.

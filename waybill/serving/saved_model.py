@@ -1,4 +1,4 @@
-"""A release on disk -> scores for trips, through either of its signatures, as a client of the served model would get them."""
+"""A release on disk -> scores for rows, through either of its signatures, as a client of the served model would get them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from waybill.serving.answers import numbers
 from waybill.serving.errors import ServingError
 
 if TYPE_CHECKING:
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
 EXAMPLES_SIGNATURE = "serving_default"
 RAW_SIGNATURE = "raw"
-SCORE = "score"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,43 +24,48 @@ class LoadedModel:
     Attributes:
       path: Where it was loaded from.
       model: TensorFlow's own object.
+      output: Which output of the signatures holds the scores; empty where there is only one.
     """
 
     path: pathlib.Path
     model: Any
+    output: str = ""
 
     def columns(self) -> dict[str, tf.TensorSpec]:
         """The raw signature's inputs: a tensor [n, 1] per column."""
         return dict(self._signature(RAW_SIGNATURE).structured_input_signature[1])
 
-    def score_rows(self, rows: Sequence[Mapping[str, Any]]) -> list[float]:
-        """Scores rows of raw values through the `raw` signature.
+    def score_rows(self, rows: Sequence[Mapping[str, Any]]) -> list[list[float]]:
+        """Scores rows of raw values through the `raw` signature: a list of numbers for each.
 
         Args:
           rows: A value per column of the signature; a column that is None or not there is missing. It is sent as "" for text, NaN
             for a float, -1 for an integer, which an exported `raw` signature takes as signs that a value is missing.
 
         Raises:
-          ServingError: if the model has no such signature.
+          ServingError: if the model has no such signature, or it does not answer with a score for each row.
         """
         import tensorflow as tf
 
         signature = self._signature(RAW_SIGNATURE)
         columns = {name: [[_cell(row.get(name), spec.dtype)] for row in rows] for name, spec in self.columns().items()}
         tensors = {name: tf.constant(cells, dtype=self.columns()[name].dtype) for name, cells in columns.items()}
-        return _scores(signature(**tensors))
+        return self._numbers(signature(**tensors), len(rows))
 
-    def score_examples(self, examples: Sequence[bytes]) -> list[float]:
-        """Scores serialized tf.Examples through `serving_default`.
+    def score_examples(self, examples: Sequence[bytes]) -> list[list[float]]:
+        """Scores serialized tf.Examples through `serving_default`: a list of numbers for each.
 
         Raises:
-          ServingError: if the model has no such signature.
+          ServingError: if the model has no such signature, or it does not answer with a score for each row.
         """
         import tensorflow as tf
 
         signature = self._signature(EXAMPLES_SIGNATURE)
         (name,) = signature.structured_input_signature[1]
-        return _scores(signature(**{name: tf.constant(list(examples), dtype=tf.string)}))
+        return self._numbers(signature(**{name: tf.constant(list(examples), dtype=tf.string)}), len(examples))
+
+    def _numbers(self, answer: Mapping[str, Any], rows: int) -> list[list[float]]:
+        return numbers({name: tensor.numpy() for name, tensor in answer.items()}, self.output, rows)
 
     def _signature(self, name: str) -> Any:
         """One of the model's signatures."""
@@ -70,8 +75,12 @@ class LoadedModel:
         return self.model.signatures[name]
 
 
-def load(path: pathlib.Path) -> LoadedModel:
+def load(path: pathlib.Path, output: str = "") -> LoadedModel:
     """Loads a SavedModel from a release's folder.
+
+    Args:
+      path: The folder.
+      output: See `LoadedModel`.
 
     Raises:
       ServingError: if there is none, or it is not whole.
@@ -79,7 +88,7 @@ def load(path: pathlib.Path) -> LoadedModel:
     import tensorflow as tf
 
     try:
-        return LoadedModel(path, tf.saved_model.load(str(path)))
+        return LoadedModel(path, tf.saved_model.load(str(path)), output)
     except (OSError, ValueError, tf.errors.OpError) as error:
         raise ServingError(f"cannot load the model at {str(path)!r}: {error}") from error
 
@@ -91,8 +100,3 @@ def _cell(value: Any, dtype: tf.DType) -> Any:
     if dtype.is_floating:
         return float("nan")
     return "" if dtype.name == "string" else -1
-
-
-def _scores(answer: Mapping[str, Any]) -> list[float]:
-    """The scores in a signature's answer, one per row."""
-    return [float(value) for value in answer[SCORE].numpy().reshape(-1)]

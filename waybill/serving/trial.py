@@ -9,18 +9,19 @@ import functools
 import pathlib
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from waybill.serving import saved_model
+from waybill.serving import answers, saved_model
 from waybill.serving.apart import Step
 from waybill.serving.cpp_model import CppModel
-from waybill.serving.errors import ModelRefused
 from waybill.serving.golden import columns_of, examples_of, values_of
-from waybill.serving.saved_model import EXAMPLES_SIGNATURE, RAW_SIGNATURE, SCORE
+from waybill.serving.saved_model import EXAMPLES_SIGNATURE, RAW_SIGNATURE
 from waybill.serving.warmup import Request
 from waybill.serving.words import one_line
+
+Scores: TypeAlias = list[list[float]]  # numbers by row
 
 _SINGLE, _BATCHES = 20, 5  # how many requests are timed
 _LARGEST_BATCH = 1024
@@ -34,13 +35,17 @@ class Trial:
       golden: Serialized tf.Examples to ask about by every way.
       every: All rows of the eval split, to ask about by one way; None to leave it out.
       warmup: The model's own warm-up requests.
+      output: Which output of the signatures holds the scores; empty where there is only one.
     """
 
-    def __init__(self, folder: pathlib.Path, golden: Sequence[bytes], every: Sequence[bytes] | None, warmup: Sequence[Request]):
+    def __init__(
+        self, folder: pathlib.Path, golden: Sequence[bytes], every: Sequence[bytes] | None, warmup: Sequence[Request], output: str = ""
+    ):
         self._folder = folder
         self._golden = golden
         self._every = every
         self._warmup = warmup
+        self._output = output
         self._rows = [values_of(example) for example in golden]
 
     def steps(self) -> list[Step]:
@@ -71,24 +76,25 @@ class Trial:
 
     def _load_python(self) -> float:
         began = time.monotonic()
-        self._python = saved_model.load(self._folder)
+        self._python = saved_model.load(self._folder, self._output)
         return time.monotonic() - began
 
-    def _ask_examples(self, examples: Sequence[bytes]) -> list[float]:
+    def _ask_examples(self, examples: Sequence[bytes]) -> Scores:
         (name,) = self._cpp.inputs(EXAMPLES_SIGNATURE)
-        return _scores(self._cpp.ask(EXAMPLES_SIGNATURE, {name: examples_of(examples)}), len(examples))
+        return answers.numbers(self._cpp.ask(EXAMPLES_SIGNATURE, {name: examples_of(examples)}), self._output, len(examples))
 
-    def _ask_raw(self) -> list[float]:
-        return _scores(self._cpp.ask(RAW_SIGNATURE, columns_of(self._rows, self._cpp.inputs(RAW_SIGNATURE))), len(self._rows))
+    def _ask_raw(self) -> Scores:
+        columns = columns_of(self._rows, self._cpp.inputs(RAW_SIGNATURE))
+        return answers.numbers(self._cpp.ask(RAW_SIGNATURE, columns), self._output, len(self._rows))
 
-    def _ask_singly(self) -> dict[str, list[float]]:
+    def _ask_singly(self) -> dict[str, list[Any]]:
         asked = [_timed(functools.partial(self._ask_examples, [one])) for one in self._golden[:_SINGLE]]
         return {"scores": [score for (score,), _ in asked], "seconds": [seconds for _, seconds in asked]}
 
     def _time_batches(self) -> list[float]:
         return [_timed(lambda: self._ask_examples(self._golden))[1] for _ in range(_BATCHES)]
 
-    def _ask_every(self) -> list[float]:
+    def _ask_every(self) -> Scores:
         every = self._every or ()
         batches = [every[first : first + _LARGEST_BATCH] for first in range(0, len(every), _LARGEST_BATCH)]
         return [score for batch in batches for score in self._ask_examples(batch)]
@@ -111,20 +117,6 @@ class Trial:
         return {"looked_at": len(names), "bad": [one_line(name) for name in bad]}
 
 
-def _timed(work: Callable[[], list[float]]) -> tuple[list[float], float]:
+def _timed(work: Callable[[], Scores]) -> tuple[Scores, float]:
     began = time.monotonic()
     return work(), time.monotonic() - began
-
-
-def _scores(answer: dict[str, Any], rows: int) -> list[float]:
-    """The scores in an answer.
-
-    Raises:
-      ModelRefused: unless there is one for each row.
-    """
-    if SCORE not in answer:
-        raise ModelRefused("NOT_FOUND", f"the answer has no {SCORE!r}; it has {', '.join(sorted(answer)) or 'no numbers'}")
-    scores: list[float] = answer[SCORE].reshape(-1).tolist()
-    if len(scores) != rows:
-        raise ModelRefused("INVALID_ARGUMENT", f"{len(scores)} scores for {rows} rows")
-    return scores

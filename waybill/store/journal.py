@@ -1,6 +1,6 @@
 """Decisions about a subject -> numbered entries in MLMD, one after the other, never changed.
 
-    journal.append(store, "serving/taxi", after=6, kind="promote", says={"version": 20131001000001, "who": "schedule", ...})
+    journal.append(store, "serving/orders", after=6, kind="promote", says={"version": 20131001000001, "who": "schedule", ...})
 
 An entry is an Execution of type `waybill.Decision` named `<subject>#<number>`, so that MLMD is the record of what was decided and an
 auditor finds it beside the artifacts that it is about. MLMD lets a type have each name once: of two processes that decide after the same
@@ -32,7 +32,7 @@ class Entry:
     """One decision on record.
 
     Attributes:
-      subject: What it is about, such as `serving/taxi`.
+      subject: What it is about, such as `serving/orders`.
       number: Its place in the subject's journal, from 1.
       kind: What was decided, such as `promote`.
       says: Who, why, what; texts and whole numbers.

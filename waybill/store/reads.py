@@ -170,7 +170,7 @@ def releases(store: Store, pipeline: str, *, upto: str = "", limit: int) -> list
     Args:
       store: The MLMD database.
       pipeline: Whose releases.
-      upto: The highest version that counts; empty for no bound. All have the same number of digits, so that text compares as numbers do.
+      upto: The highest version that counts; empty for no bound. All have the same length, so that text compares as numbers do.
       limit: How many at most; what lies deeper in history is not read.
     """
     version, owner = t.artifact_property.alias(), t.artifact_property.alias()
