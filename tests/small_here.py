@@ -24,7 +24,9 @@ import small_here
 small_here.run({folder!r}, __file__, sys.argv[1:])
 """
 DAG = """\
+# Airflow reads a file only when these two words are in it: airflow, dag.
 import pathlib
+
 from waybill.orchestration.dag_factory import build_dag
 
 dag = build_dag(pathlib.Path({graph!r}))
