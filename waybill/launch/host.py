@@ -237,8 +237,8 @@ def _problem(client: _Client, message: dict[str, Any]) -> str:
     words, environment, folder, python = (message.get(key) for key in ("words", "environment", "folder", "python"))
     if message.get("do") != "run":
         return f"the request is to do {message.get('do')!r}; expected run or status"
-    if not isinstance(words, list) or not _texts(words) or words[:1] not in (["node"], ["run-spec"]):
-        return f"the command is {words!r}; expected `node run` or `run-spec` with its options"
+    if not isinstance(words, list) or not _texts(words) or words[:1] not in (["node"], ["run-spec"], ["answer"]):
+        return f"the command is {words!r}; expected `node run`, `run-spec` or `answer` with its options"
     if not isinstance(environment, dict) or not _texts([*environment, *environment.values()]):
         return "the environment is no object of texts"
     if not isinstance(folder, str) or not pathlib.Path(folder).is_dir():

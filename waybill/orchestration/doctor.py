@@ -60,8 +60,7 @@ def build_doctor_dag() -> DAG:
         description="Whether MLMD, Airflow, the releases, what is served and what runs agree",
         doc_md=_SAYS,
         schedule=CronTriggerTimetable(where.doctor_schedule, timezone="UTC"),
-        start_date=dt.datetime(2013, 1, 1, tzinfo=dt.timezone.utc),
-        catchup=False,
+        catchup=False,  # and no start date: the first look is at the next hour that the schedule names
         is_paused_upon_creation=False,
         max_active_runs=1,
         default_args={
