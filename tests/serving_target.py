@@ -53,15 +53,17 @@ class Target:
         """Status, Content-Type and body of an answer, over a connection that is kept or over a fresh one."""
         data = body if isinstance(body, bytes) else body.encode() if isinstance(body, str) else json.dumps(body).encode()
         connection = self.kept if kept else http.client.HTTPConnection(self.host, timeout=PATIENCE)
-        connection.putrequest(method, path, skip_accept_encoding=True)
-        connection.putheader("Content-Length", str(len(data)))
-        for name, value in headers.items():
-            connection.putheader(name, value)
-        connection.endheaders(data)
-        with connection.getresponse() as response:
-            found = response.status, response.headers.get_content_type(), response.read()
-        if not kept:
-            connection.close()
+        with contextlib.ExitStack() as closed:
+            closed.callback(connection.close)  # a kept one as well, when anything goes wrong
+            connection.putrequest(method, path, skip_accept_encoding=True)
+            connection.putheader("Content-Length", str(len(data)))
+            for name, value in headers.items():
+                connection.putheader(name, value)
+            connection.endheaders(data)
+            with connection.getresponse() as response:
+                found = response.status, response.headers.get_content_type(), response.read()
+            if kept:
+                closed.pop_all()
         return found
 
     def reload(self, text: str | model_server_config_pb2.ModelServerConfig) -> None:

@@ -20,6 +20,7 @@ from waybill.server.rest import Answer, Rest
 _THREADS = 16
 _UNPACKED = 100 << 20  # bytes that a gzipped body may unpack to, as for TensorFlow Serving
 _STOP_SECONDS = 10.0
+_IDLE_SECONDS = 60  # that a connection is kept without a request, which is what clients are used to; uvicorn's 5 would surprise them
 
 _Receive: TypeAlias = Callable[[], Awaitable[Any]]
 _Send: TypeAlias = Callable[[Any], Awaitable[None]]
@@ -106,7 +107,7 @@ class Web:
         self.port = int(self._socket.getsockname()[1])
         options = uvicorn.Config(
             application, http="h11", loop="asyncio", ws="none", lifespan="off", log_config=None, access_log=False, server_header=False,
-            date_header=True, timeout_graceful_shutdown=int(_STOP_SECONDS),
+            date_header=True, timeout_graceful_shutdown=int(_STOP_SECONDS), timeout_keep_alive=_IDLE_SECONDS,
         )  # fmt: skip
         self._server = uvicorn.Server(options)
         self._thread = threading.Thread(target=self._run, name="web", daemon=True)
