@@ -140,7 +140,8 @@ def _is_picture(dims: list[int]) -> bool:
 def _shown(field: Field, values: Values) -> str:
     """An example as the field holds it; what a field cannot hold leaves it as it was."""
     if field.kind in (LIST, PIXELS):
-        return json.dumps(_plain(values)) if values.size <= _LARGEST else field.value
+        whole = values.size <= _LARGEST and (field.kind == LIST or bool(np.isfinite(values).all()))
+        return json.dumps(_plain(values)) if whole else field.value
     if values.size != 1:
         return field.value
     value = values.ravel()[0]

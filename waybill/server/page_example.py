@@ -25,7 +25,7 @@ def example(folder: pathlib.Path, name: str, inputs: Mapping[str, Any]) -> dict[
     try:
         requests = [request for request in warmup.read(folder) if hasattr(request.message, "inputs")]
         return _asked(requests, name, inputs) or _packed(requests, inputs)
-    except (BadWarmup, OSError, ValueError, TypeError, OverflowError):
+    except (BadWarmup, OSError, KeyError, ValueError, TypeError, OverflowError):
         return {}  # whoever loads the version says what is wrong with the file
 
 
@@ -43,6 +43,8 @@ def _packed(requests: Iterable[warmup.Request], inputs: Mapping[str, Any]) -> di
     """A row of a request to another signature, of tf.Examples that have columns of these names."""
     from google.protobuf.message import DecodeError
 
+    if not all(_is_column(info) for info in inputs.values()):
+        return {}
     for request in requests:
         for tensor in request.message.inputs.values():
             for text in tensor.string_val[:1]:
@@ -53,6 +55,10 @@ def _packed(requests: Iterable[warmup.Request], inputs: Mapping[str, Any]) -> di
                 if row.keys() & inputs.keys():
                     return columns_of([row], {alias: _type(info) for alias, info in inputs.items()})
     return {}
+
+
+def _is_column(info: Any) -> bool:
+    return not info.tensor_shape.unknown_rank and [dim.size for dim in info.tensor_shape.dim] == [-1, 1]
 
 
 def _type(info: Any) -> str:

@@ -37,7 +37,7 @@ function valueOf(field) {
   const typed = field.querySelector(".value").value;
   if (kind === "text") return wrapped(JSON.stringify(typed), around);
   if (kind === "list") {
-    try { return JSON.stringify(JSON.parse(typed)) && typed; } catch { throw new Error("expected a list in JSON, such as [[1, 2]]"); }
+    try { parsed(typed); return typed; } catch { throw new Error("expected a list in JSON, such as [[1, 2]]"); }
   }
   const text = typed.trim();
   if (kind === "truth") return wrapped(text, around);
@@ -149,8 +149,10 @@ function shownAnswer(target, said, outputs, first) {
 async function submitted(event) {
   event.preventDefault();
   const form = event.currentTarget, answers = form.querySelector(".answers"), button = form.querySelector("[type=submit]");
+  if (button.disabled) return;
+  answers.replaceChildren();  // they are about another row than the one that is in the form now
   const body = bodyOf(form);
-  if (body === null || button.disabled) return;
+  if (body === null) return;
   const targets = JSON.parse(form.dataset.targets), outputs = JSON.parse(form.dataset.outputs);
   button.disabled = true;
   try {

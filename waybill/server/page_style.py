@@ -25,7 +25,7 @@ code, .code { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, monosp
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: 14px; }
 th, td { text-align: left; vertical-align: top; padding: 5px 12px 5px 0; border-top: 1px solid var(--rule); }
-th { color: var(--soft); font-weight: 600; border-top: 0; }
+th { color: var(--soft); font-weight: 600; border-top: 0; white-space: nowrap; }
 td.code { white-space: nowrap; }
 .label { display: inline-block; padding: 0 8px; border: 1px solid var(--now); border-radius: 999px; color: var(--now); font-size: 13px; }
 .state { color: var(--warn); font-weight: 600; font-size: 13px; }
@@ -45,11 +45,12 @@ button:disabled { opacity: .6; cursor: default; }
 [aria-invalid=true] { border-color: var(--block); }
 .wrong { color: var(--block); }
 .draw { display: flex; flex-wrap: wrap; gap: 16px; margin-top: 6px; }
-canvas { width: 280px; height: 280px; max-width: 100%; border: 1px solid var(--line); border-radius: 6px; touch-action: none;
-  cursor: crosshair; }
+canvas { width: 280px; height: auto; aspect-ratio: 1; max-width: 100%; border: 1px solid var(--line); border-radius: 6px;
+  touch-action: none; cursor: crosshair; }
 canvas.over { outline: 3px dashed var(--now); }
-.tools { display: flex; flex-direction: column; gap: 10px; align-items: flex-start; min-width: 0; }
-.tools label { display: block; }
+.tools { display: flex; flex-direction: column; gap: 10px; align-items: flex-start; min-width: 0; max-width: 100%; }
+.tools label { display: block; max-width: 100%; }
+.file { width: 22em; }
 .answers { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(260px, 100%), 1fr)); gap: 14px; }
 .answer { margin-top: 12px; padding: 12px 14px; border-radius: 8px; background: var(--track); min-width: 0; }
 .answer h4 { margin: 0; font-size: 14px; }

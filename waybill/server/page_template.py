@@ -57,7 +57,8 @@ PAGE = """\
 <div class="field{% if field.kind in ('picture', 'pixels') %} wide{% endif %}" data-name="{{ field.name }}" data-kind="{{ field.kind }}"
  data-dtype="{{ field.dtype }}" data-around="{{ field.around }}"
  data-missing="{{ field.missing }}" data-size="{{ field.size | join(' ') }}">
-<label for="{{ id }}">{{ said(field.name) }}</label> <span class="small soft">{{ field.dtype }} {{ field.shape }}</span>
+<label for="{{ id }}">{{ said(field.name) }}</label> <span class="small soft">
+{{- "encoded picture" if field.kind == "picture" else field.dtype }} {{ field.shape }}</span>
 {% if field.kind in ("picture", "pixels") %}
 <div class="draw">
 <canvas id="{{ id }}" width="280" height="280" tabindex="0" role="img" data-value="{{ field.value }}"
