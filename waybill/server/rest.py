@@ -10,6 +10,7 @@ import dataclasses
 import re
 import time
 import urllib.parse
+from collections.abc import Mapping
 from typing import Any
 
 from waybill.server import jsonanswers, jsonexamples, jsonfeeds, metrics
@@ -34,11 +35,13 @@ class Answer:
       status: Status of HTTP.
       body: The body.
       kind: Its Content-Type.
+      headers: Further headers, in lower case.
     """
 
     status: int
     body: bytes
     kind: str = _JSON
+    headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 class Rest:

@@ -12,6 +12,7 @@ from waybill.server.tensors import Values, array_of, tensor_of
 from waybill.serving.c_api import Buffer, Output, library
 
 _SERVE = b"serve"  # the tag of what TensorFlow Serving loads
+_DECODERS = frozenset({"DecodePng", "DecodeJpeg", "DecodeImage", "DecodeBmp", "DecodeGif", "DecodeAndCropJpeg", "DecodeWebP"})
 
 
 class Session:
@@ -19,12 +20,14 @@ class Session:
 
     Attributes:
       signatures: SignatureDefs by name.
+      decodes_pictures: Whether its graph takes encoded pictures apart, so that an input of bytes may be one.
     """
 
-    def __init__(self, session: int, graph: int, signatures: Mapping[str, Any]):
+    def __init__(self, session: int, graph: int, signatures: Mapping[str, Any], *, decodes_pictures: bool = False):
         self._session = session
         self._graph = graph
         self.signatures = signatures
+        self.decodes_pictures = decodes_pictures
 
     @classmethod
     def load(cls, folder: pathlib.Path) -> Session:
@@ -48,7 +51,8 @@ class Session:
         except RequestError:
             tf.TF_DeleteGraph(graph)
             raise
-        return cls(session, graph, dict(meta_graph_pb2.MetaGraphDef.FromString(text).signature_def))
+        meta = meta_graph_pb2.MetaGraphDef.FromString(text)
+        return cls(session, graph, dict(meta.signature_def), decodes_pictures=_decodes_pictures(meta.graph_def))
 
     def run(self, feeds: Mapping[str, Values], fetches: Sequence[str]) -> list[Values]:
         """Asks once.
@@ -95,6 +99,12 @@ class Session:
         if not operation:
             raise RequestError("NOT_FOUND", f"FetchOutputs node {tensor}: not found")
         return Output(operation, int(index or 0))
+
+
+def _decodes_pictures(graph: Any) -> bool:
+    """Whether an operation of a GraphDef, or of a function in it, takes an encoded picture apart."""
+    bodies = (graph.node, *(function.node_def for function in graph.library.function))
+    return any(node.op in _DECODERS for body in bodies for node in body)
 
 
 def _arrays(tensors: Sequence[int]) -> list[Values]:

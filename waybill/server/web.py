@@ -50,14 +50,16 @@ class Application:
         except RequestError as error:
             found = Answer(413 if error.code == "RESOURCE_EXHAUSTED" else error.http, jsonanswers.error(error))
         else:
-            origin = headers.get(b"origin", b"").decode("latin-1")
-            found = await asyncio.get_running_loop().run_in_executor(self._pool, self._answer, scope["method"], path, origin, body)
+            origin, host = (headers.get(name, b"").decode("latin-1") for name in (b"origin", b"host"))
+            loop = asyncio.get_running_loop()
+            found = await loop.run_in_executor(self._pool, self._answer, scope["method"], path, origin, host, body)
         sent = [(b"content-type", found.kind.encode()), (b"content-length", str(len(found.body)).encode())]
+        sent += [(name.encode(), value.encode()) for name, value in found.headers.items()]
         await send({"type": "http.response.start", "status": found.status, "headers": sent})
         await send({"type": "http.response.body", "body": found.body})
 
-    def _answer(self, method: str, path: str, origin: str, body: bytes) -> Answer:
-        return self._rest.answer(method, path, origin, body) or site.answer(self._core, method, path)
+    def _answer(self, method: str, path: str, origin: str, host: str, body: bytes) -> Answer:
+        return self._rest.answer(method, path, origin, body) or site.answer(self._core, method, path, host)
 
     async def _body(self, receive: _Receive) -> bytes:
         """The body; what is too large is read to its end and thrown away, so that the client gets its answer."""
