@@ -196,6 +196,7 @@ def staged(home: pathlib.Path, ends: Mapping[str, str]) -> Iterator[dict[str, St
     service = AirflowService(settings, dags=home / "dags")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(services, "airflow_environment", _with_two_people)
+        patch.setattr(services, "_PORT", 0)  # any: several that start at once would all find the usual one free
         _passwords(service.home)
         service.start()
         try:
