@@ -14,10 +14,10 @@ deploy/tensorflow-serving/. Without options it serves what is promoted here, and
 _EPILOG = """\
 Serve what is promoted here, and ask it:
   waybill serve
-  curl http://127.0.0.1:8501/v1/models/taxi
+  curl http://127.0.0.1:8501/v1/models/orders
 
-Serve any SavedModels, each from a folder whose children are versions (models/taxi/1/saved_model.pb):
-  waybill serve --model taxi=models/taxi --model digits=models/digits
+Serve any SavedModels, each from a folder whose children are versions (models/orders/1/saved_model.pb):
+  waybill serve --model orders=models/orders --model returns=models/returns
 
 Serve by a models.config of your own, which is read again when it changes:
   waybill serve --models-config /srv/models/models.config

@@ -1,7 +1,7 @@
 """A model's rows -> its answers over TensorFlow Serving's REST API, with nothing but the standard library.
 
 client = RestClient("http://127.0.0.1:8501")
-client.predict(Spec("taxi", label="stable", signature="raw"), {"fare": [[12.5]], "company": [["Blue"]]})    # {"score": [[0.17]]}
+client.predict(Spec("orders", label="stable", signature="raw"), {"amount": [[12.5]], "colour": [["blue"]]})    # {"late": [[0.17]]}
 """
 
 from __future__ import annotations

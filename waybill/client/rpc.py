@@ -1,8 +1,8 @@
 """A model's arrays -> its answers over TensorFlow Serving's gRPC API, which says what version answered.
 
 with GrpcClient("127.0.0.1:8500") as client:
-    answer = client.predict(Spec("taxi", signature="raw"), {"fare": np.array([[12.5]], np.float32)})
-    answer.version, answer.outputs["score"]
+    answer = client.predict(Spec("orders", signature="raw"), {"amount": np.array([[12.5]], np.float32)})
+    answer.version, answer.outputs["late"]
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ class Spec:
 
     def __post_init__(self) -> None:
         if not self.model:
-            raise ValueError("no model to ask; expected a name, such as taxi")
+            raise ValueError("no model to ask; expected a name, such as orders")
         if self.version is not None and self.label:
             raise ValueError(f"got version {self.version} and label {self.label!r}; a question is for one of them")
 

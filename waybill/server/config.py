@@ -1,6 +1,6 @@
 """models.config, or names with base paths -> the models to serve, checked as TensorFlow Serving checks them.
 
-model_config_list { config { name: 'taxi' base_path: '/srv/models/taxi' model_platform: 'tensorflow' } }
+model_config_list { config { name: 'orders' base_path: '/srv/models/orders' model_platform: 'tensorflow' } }
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def named(pairs: Iterable[str]) -> tuple[Model, ...]:
     for pair in pairs:
         name, separator, base = pair.partition("=")
         if not (name and separator and base):
-            raise ServerError(f"--model {pair!r}; expected a name and the folder of its versions, such as taxi=/srv/models/taxi")
+            raise ServerError(f"--model {pair!r}; expected a name and the folder of its versions, such as orders=/srv/models/orders")
         if name in found:
             raise ServerError(f"--model names {name!r} twice; several versions of a model are folders under one base path")
         found[name] = Model(name, pathlib.Path(base).absolute())

@@ -1,6 +1,6 @@
 """The JSON of a classify or regress request -> tf.Examples in TensorFlow Serving's Input.
 
-{"examples": [{"fare": 12.5, "company": "Blue"}]}    ->    Example(fare: float 12.5, company: bytes "Blue")
+{"examples": [{"amount": 12.5, "colour": "blue"}]}    ->    Example(amount: float 12.5, colour: bytes "blue")
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The JSON of a predict request -> the inputs of a signature, by row (`instances`) or by column (`inputs`).
 
-{"instances": [{"fare": [12.5], "company": ["Blue"]}, ...]}    ->    {"fare": float32 [n, 1], "company": texts [n, 1]}
+{"instances": [{"amount": [12.5], "colour": ["blue"]}, ...]}    ->    {"amount": float32 [n, 1], "colour": texts [n, 1]}
 """
 
 from __future__ import annotations

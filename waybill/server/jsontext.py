@@ -115,7 +115,7 @@ class _Reader:
         self._place = found.end()
         try:
             return float(found[0]) if found[1] or found[2] else int(found[0])
-        except ValueError:  # more digits than Python turns into an integer
+        except ValueError:  # more figures than Python turns into an integer
             return float(found[0])
 
     def _closes(self, value: Any) -> bool:

@@ -105,10 +105,10 @@ class Rest:
             raise invalid(f"Malformed request: {method} {path}")
         spec = model_pb2.ModelSpec(name=_decoded(found[1] or ""))
         if found[2]:
-            digits = found[2].lstrip("0") or "0"
-            if len(digits) > _DIGITS or int(digits) > 2**63 - 1:
+            number = found[2].lstrip("0") or "0"
+            if len(number) > _DIGITS or int(number) > 2**63 - 1:
                 raise _Unnamed("INVALID_ARGUMENT", f"Failed to convert version: {found[2]} to numeric.")
-            spec.version.value = int(digits)
+            spec.version.value = int(number)
         if found[3]:
             spec.version_label = _decoded(found[3])
         if method == "POST":

@@ -1,6 +1,6 @@
 """What is decided about all models -> models.config, which TensorFlow Serving serves by.
 
-    model_config_list { config { name: "taxi" base_path: "/srv/serving/taxi" model_platform: "tensorflow"
+    model_config_list { config { name: "orders" base_path: "/srv/serving/orders" model_platform: "tensorflow"
       model_version_policy { specific { versions: 20130701000001 versions: 20131001000001 } }
       version_labels { key: "stable" value: 20131001000001 } } }
 
