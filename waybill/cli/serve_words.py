@@ -9,6 +9,8 @@ Answers with TensorFlow Serving's protocol, over REST and gRPC, on a machine wit
 
 It is for laptops and tests: one process, no TLS, no login, no batching. Production runs TensorFlow Serving, with the files in
 deploy/tensorflow-serving/. Without options it serves what is promoted here, and follows every promotion and rollback.
+
+In a browser, the address of REST shows what is served, and asks it: http://127.0.0.1:8501/
 """
 
 _EPILOG = """\
