@@ -1,11 +1,10 @@
-"""Eight small quarters of real trips, one of them spoilt -> landed in a fresh home; or, with `run`, the runs of them, one after the other.
+"""Eight quarters of real trips, one of them spoilt -> landed in a fresh home; or, with `run`, the runs of them, one after the other.
 
 Each run is what a backfill would ask for, and every node a process of its own, as `waybill run` does it; Airflow is not needed for that.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from typing import Any
@@ -22,11 +21,11 @@ from waybill.records.interval import parse_moment
 from waybill.records.node import NodeRequest
 
 
-def land(starts: list[str], spoilt: str, rows: int) -> None:
-    """Makes the store, and delivers the first rows of each quarter; the spoilt one pays in ways that nobody knows."""
+def land(starts: list[str], spoilt: str) -> None:
+    """Makes the store, and delivers each quarter; the spoilt one pays in ways that nobody knows."""
     assert main.main(["init"]) == 0
     for start in starts:
-        data = taxi_data.partition(start, taxi_data.new_payment_type_in_a_tenth if start == spoilt else list, rows)
+        data = taxi_data.partition(start, taxi_data.new_payment_type_in_a_tenth if start == spoilt else list)
         files = {"data.csv": data}
         deliver(settings_lib.load().landing, "taxi", interval_from(SETTINGS, parse_moment(start)), files, data.count(b"\n") - 1)
 
@@ -38,10 +37,8 @@ def run(starts: list[str], params: dict[str, Any]) -> None:
     logs = settings.home / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     for start in starts:
-        asked = argparse.Namespace(
-            pipeline="taxi", start=start, end="", kind="backfill", who="", run=f"taxi/backfill of {start}", ticket=f"backfill of {start}",
-            reason="", asked_at="", params=json.dumps(params),
-        )  # fmt: skip
+        asking = ["--kind=backfill", f"--start={start}", f"--run=taxi/backfill of {start}", f"--ticket=backfill of {start}"]
+        asked = main.parser().parse_args(["run-spec", "taxi", *asking, f"--params={json.dumps(params)}"])
         frozen = nodes.frozen(asked, settings, nodes.say)
         for step in run_verb.steps(graph, [str(span["label"]) for span in frozen.extra["window"]]):
             request = NodeRequest(str(frozen.extra["spec"]), step.node, 1, asked.ticket, step.index)

@@ -11,7 +11,7 @@ import pathlib
 from collections.abc import Iterator
 
 import pytest
-from staged_airflow import ALICE, BOB, Staged, finished, staged
+from staged_airflow import ALICE, BOB, ENDED, Staged, finished, staged
 from test_airflow_end_to_end import wait
 
 from waybill.launch import units
@@ -186,6 +186,7 @@ def shared(airflow: dict[str, Staged]) -> Staged:
     bob.clear("shared", next(run for run, state in play.states().items() if state == "success"), ["trainer"])
     _, refused = play.backfill(BOB, Q2, Q5, reprocess="completed")
     assert refused and play.client.backfill_ended(mine), "Airflow lets one backfill of a DAG be active"
+    wait(lambda: play.states()[play.run_of(Q1)] in ENDED, "the first quarter to end")
     bob.clear("shared", play.run_of(Q1), ["trainer"])
     play.wait_for(7)
     return play
