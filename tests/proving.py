@@ -201,7 +201,7 @@ class Proof:
           must: Whether the work has to come to the point; else it may end well without.
           mine: Processes that were started for this, and are not to be left.
         """
-        known = children() - set(mine)
+        known, wrong = children() - set(mine), self.watcher.seen().wrong
         self.faults.arm(doing, point)
         try:
             begun = work()
@@ -220,6 +220,8 @@ class Proof:
             self.faults.release()
         nothing_left(known)
         self.watcher.wait_for_a_look()
+        seen = self.watcher.seen()
+        assert seen.wrong == wrong, "\n".join(seen.problems)
         return ended
 
     def finish(self, spec: RunSpec, since: str = "", before: str = "", ticket: str = "") -> list[NodeResult]:

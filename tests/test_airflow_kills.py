@@ -171,6 +171,7 @@ def ended_as_the_rules_say(front: Front, python: pathlib.Path, environ: dict[str
 
 @pytest.mark.parametrize(("victim", "line"), CASES, ids=str)
 def test_the_run_goes_on_whoever_is_killed_while_it_is_at_a_line(front: Front, victim: str, line: Line) -> None:
+    wrong = front.watcher.seen().wrong
     held = front.hold(line)
     if victim == "host":
         front.kill_host()
@@ -184,6 +185,8 @@ def test_the_run_goes_on_whoever_is_killed_while_it_is_at_a_line(front: Front, v
             wait(lambda: not marked.running(held), "the node to end without a scheduler")
         again()
     front.watcher.wait_for_a_look()
+    seen = front.watcher.seen()
+    assert seen.wrong == wrong, "\n".join(seen.problems)
 
 
 def children(pid: int) -> list[int]:
