@@ -1,6 +1,6 @@
 """A signature -> the form in which a person asks it: a field for each input, filled with an example where the model brings one.
 
-fare DT_FLOAT [n, 1], company DT_STRING [n, 1]    ->    a field for a number and a field for a text; left empty they are missing
+amount DT_FLOAT [n, 1], colour DT_STRING [n, 1]    ->    a field for a number and a field for a text; left empty they are missing
 """
 
 from __future__ import annotations

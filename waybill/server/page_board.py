@@ -1,4 +1,4 @@
-"""The board on the server's page: a drawing or a picture -> what a model of pictures is sent, encoded or as numbers."""
+"""The board on the server's page: what somebody draws or drops -> what a model of pictures is sent, encoded or as numbers."""
 
 from __future__ import annotations
 

@@ -23,10 +23,10 @@ function wrapped(json, around) {
   return "[".repeat(around) + json + "]".repeat(around);
 }
 
-// JSON has neither a plus sign, nor zeros in front, nor a point without digits on both its sides.
+// JSON has neither a plus sign, nor zeros in front, nor a point without figures on both its sides.
 function plain(text) {
-  const [, sign, digits, fraction, exponent] = /^([+-]?)(\d*)\.?(\d*)(.*)$/.exec(text);
-  return (sign === "-" ? "-" : "") + (digits.replace(/^0+(?=\d)/, "") || "0") + (fraction ? "." + fraction : "") + exponent;
+  const [, sign, whole, fraction, exponent] = /^([+-]?)(\d*)\.?(\d*)(.*)$/.exec(text);
+  return (sign === "-" ? "-" : "") + (whole.replace(/^0+(?=\d)/, "") || "0") + (fraction ? "." + fraction : "") + exponent;
 }
 
 function valueOf(field) {
@@ -100,8 +100,8 @@ function row(value) {
   return found;
 }
 
-function figure(value, digits = 6) {
-  return typeof value === "number" ? String(Number(value.toPrecision(digits))) : typeof value === "string" ? value : JSON.stringify(value);
+function figure(value, kept = 6) {
+  return typeof value === "number" ? String(Number(value.toPrecision(kept))) : typeof value === "string" ? value : JSON.stringify(value);
 }
 
 function bars(values) {

@@ -62,7 +62,7 @@ PAGE = """\
 {% if field.kind in ("picture", "pixels") %}
 <div class="draw">
 <canvas id="{{ id }}" width="280" height="280" tabindex="0" role="img" data-value="{{ field.value }}"
- aria-label="Drawing board. Draw with the mouse or a finger; with the keyboard, arrows move the pen, and Shift with an arrow draws."
+ aria-label="Board to draw on. Draw with the mouse or a finger; with the keyboard, arrows move the pen, and Shift with an arrow draws."
 ></canvas>
 <div class="tools">
 <label>a picture instead <input type="file" accept="image/*" class="file"></label>
