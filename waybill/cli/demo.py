@@ -51,11 +51,11 @@ def demo(args: argparse.Namespace) -> int:
         user, password = service.login()
         print(f"   Airflow runs at {record.address} (user {user}, password {password}) until the demo ends")
         for story in STORIES:
-            problems += problems or _runs(service.client(), story, began)
+            problems = problems or _runs(service.client(), story, began)
     finally:
         service.stop()
     for story in STORIES:
-        problems += problems or _served(settings, story)
+        problems = problems or _served(settings, story)
     for story in STORIES:
         problems += _look(settings, story)
     for problem in problems:
