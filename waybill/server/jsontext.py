@@ -16,6 +16,7 @@ from waybill.server.errors import invalid
 
 _DECODER = json.JSONDecoder()
 _SPACE = re.compile(r"[ \t\n\r]*")
+_SPACES = frozenset(" \t\n\r")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _WORDS = {
     "null": None, "true": True, "false": False, "NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf, "Inf": math.inf,
@@ -157,7 +158,8 @@ class _Reader:
         return str(value)
 
     def _skip(self) -> None:
-        self._place = _SPACE.match(self._text, self._place).end()  # type: ignore[union-attr]
+        if self._text[self._place : self._place + 1] in _SPACES:
+            self._place = _SPACE.match(self._text, self._place).end()  # type: ignore[union-attr]
 
     def _fail(self, what: str) -> NoReturn:
         raise invalid(f"JSON Parse error: {what} at offset: {self._place}")
