@@ -9,12 +9,20 @@ import os
 import pathlib
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from typing import Any
 
 PATIENCE = 60.0
+# The protocol is spoken on descriptors 3 and 4; a shell can only name those of one digit.
+_AS_3_AND_4 = (
+    "import fcntl, os, sys\n"
+    "high = [fcntl.fcntl(int(one), fcntl.F_DUPFD, 10) for one in sys.argv[1:3]]\n"
+    "os.dup2(high[0], 3), os.dup2(high[1], 4)\n"
+    "os.execv(sys.argv[3], sys.argv[3:])"
+)
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
@@ -106,8 +114,7 @@ def opened() -> Iterator[Browser]:
             "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--remote-debugging-pipe",
             "--disable-background-networking", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", f"--user-data-dir={profile}",
         ]  # fmt: skip
-        # The protocol is spoken on descriptors 3 and 4.
-        words = ["/bin/sh", "-c", f'exec "$0" "$@" 3<&{theirs} 4>&{answers}', found(), *options, "about:blank"]
+        words = [sys.executable, "-c", _AS_3_AND_4, str(theirs), str(answers), found(), *options, "about:blank"]
         process = subprocess.Popen(
             words, pass_fds=(theirs, answers), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )

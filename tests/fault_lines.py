@@ -48,15 +48,15 @@ OF_RUN = {
     "model_gate": (*BEGINS, *WORKS, *PUBLISHES, *ENDS),
     "pusher": (*BEGINS, *WORKS, *VERSION, *PUBLISHES, *ENDS),
     "promoter": (
-        *BEGINS, *WORKS, *DECISION, *VERSION, "base_path.brought_in", *TAKEN_OUT, *CONFIG, *PUBLISHES, *ENDS
+        *BEGINS, *WORKS, *DECISION, *VERSION, "base_path.brought_in", *CONFIG, *TAKEN_OUT, *PUBLISHES, *ENDS
     ),
 }  # fmt: skip
 SECOND_TIME = ("node.leased", "repair.dead_closed", "node.cleared", "execute.begun", "execute.resolved", "launch.registered")
 OF_VERBS = {
-    "rollback": (*DECISION, *VERSION, "base_path.brought_in", *TAKEN_OUT, *CONFIG),
-    "promote": (*DECISION, *VERSION, "base_path.brought_in", *TAKEN_OUT, *CONFIG),
+    "rollback": (*DECISION, *VERSION, "base_path.brought_in", *CONFIG, *TAKEN_OUT),
+    "promote": (*DECISION, *VERSION, "base_path.brought_in", *CONFIG, *TAKEN_OUT),
     "prune": (*DECISION, "retention.set_aside"),
-    "doctor": ("repair.dead_closed", "base_path.changed_aside", *VERSION, "base_path.brought_in", *TAKEN_OUT, *CONFIG),
+    "doctor": ("repair.dead_closed", "base_path.changed_aside", *VERSION, "base_path.brought_in", *CONFIG, *TAKEN_OUT),
 }
 
 RUN = [Line("run", node, point) for node, points in OF_RUN.items() for point in points]
