@@ -9,7 +9,7 @@ import os
 import pathlib
 import secrets
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -112,9 +112,27 @@ class Staged:
         place = f"/dags/{self.name}/dagRuns/{run.replace('+', '%2B')}/taskInstances/{node}/tries"
         return [str(one["state"]) for one in self.client.call("GET", place)["task_instances"]]
 
+    def wait(self, condition: Callable[[], bool], what: str) -> None:
+        """Waits, and says how things stand when that takes too long."""
+        wait(condition, what, self.tells)
+
+    def tells(self) -> str:
+        """How things stand: what has ended that should run, every run and task that has not ended, what the scheduler said last."""
+        record = self.service.record()
+        said = (self.service.home / "logs/components/scheduler.log").read_text(errors="replace").splitlines()
+        open_runs = [run for run, state in self.states().items() if state not in ENDED]
+        tasks = [
+            f"  {run} {task['task_id']} {task['map_index']}: {task['state']}, try {task['try_number']}"
+            for run in open_runs
+            for task in self.client.tasks(self.name, run)
+            if task["state"] not in ("success", None)
+        ]
+        lines = [f"not running: {record.dead() if record else 'no service'}", f"served: {self.served}", f"runs: {self.states()}", *tasks]
+        return "\n".join([*lines, "the scheduler's last lines:", *(line[:300] for line in said[-30:])])
+
     def wait_for(self, runs: int) -> None:
         """Waits until there are so many runs and all have ended."""
-        wait(lambda: len(found := self.states().values()) >= runs and set(found) <= set(ENDED), f"{runs} runs of {self.name} to end")
+        self.wait(lambda: len(found := self.states().values()) >= runs and set(found) <= set(ENDED), f"{runs} runs of {self.name} to end")
 
     def delete(self, run: str) -> None:
         """Deletes a run with all that Airflow knows of it."""
@@ -133,7 +151,7 @@ class Staged:
                 refused.append(error)
             return bool(accepted)
 
-        wait(asks, "the backfill to be accepted")
+        self.wait(asks, "the backfill to be accepted")
         return accepted[0], len(refused)
 
     def generations(self, start: str) -> list[RunSpec]:

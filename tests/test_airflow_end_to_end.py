@@ -146,7 +146,7 @@ def in_tfx(environ: dict[str, str], *words: str) -> str:
     return done.stdout
 
 
-def wait(condition: Callable[[], bool], what: str) -> None:
+def wait(condition: Callable[[], bool], what: str, tells: Callable[[], str] = str) -> None:
     deadline = time.monotonic() + MINUTES * 60
     while time.monotonic() < deadline:
         try:
@@ -155,7 +155,7 @@ def wait(condition: Callable[[], bool], what: str) -> None:
         except OSError:
             pass  # a process ended while it was looked at
         time.sleep(0.2)
-    pytest.fail(f"waited {MINUTES} minutes for {what}")
+    pytest.fail(f"waited {MINUTES} minutes for {what}\n{tells()}")
 
 
 def releases(story: Story) -> list[str]:

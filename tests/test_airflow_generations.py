@@ -12,7 +12,6 @@ from collections.abc import Iterator
 
 import pytest
 from staged_airflow import ALICE, BOB, ENDED, Staged, finished, staged
-from test_airflow_end_to_end import wait
 
 from waybill.launch import units
 from waybill.lineage import chain
@@ -57,9 +56,9 @@ def asked(airflow: dict[str, Staged]) -> Staged:
         with play.fault(Q4, "infra_validator", "wait"):
             client.pause("asked", paused=False)
             running = {"evaluator": "success", "infra_validator": "running"}
-            wait(lambda: {node: play.task(Q4, node).get("state") for node in running} == running, "a task to end beside its sibling")
+            play.wait(lambda: {node: play.task(Q4, node).get("state") for node in running} == running, "a task to end beside its sibling")
             client.clear("asked", play.run_of(Q4), ["evaluator"])
-            wait(lambda: play.tries(play.run_of(Q4), "evaluator") == ["success"] * 2, "the cleared task to run beside its sibling")
+            play.wait(lambda: play.tries(play.run_of(Q4), "evaluator") == ["success"] * 2, "the cleared task to run beside its sibling")
         play.wait_for(6)
     client.clear("asked", play.run_of(Q6), ["evaluator"])
     client.clear("asked", play.run_of(Q2), ["trainer"])
@@ -72,7 +71,7 @@ def asked(airflow: dict[str, Staged]) -> Staged:
     alice.call("POST", "/dags/asked/dagRuns", by_hand)
     play.wait_for(7)
     finished(beside)
-    wait(lambda: client.backfill_ended(first), "Airflow to call the backfill ended")
+    play.wait(lambda: client.backfill_ended(first), "Airflow to call the backfill ended")
     play.land(Q4, "corrected")
     play.backfill(ALICE, Q4, Q5, reprocess="completed", conf={"window": 2})
     play.wait_for(7)
@@ -177,16 +176,16 @@ def shared(airflow: dict[str, Staged]) -> Staged:
     play = airflow["shared"]
     bob = play.as_person(BOB)
     play.client.pause("shared", paused=False)
-    wait(lambda: len(play.states()) >= 2, "the schedule to begin")
+    play.wait(lambda: len(play.states()) >= 2, "the schedule to begin")
     mine, refused = play.backfill(ALICE, Q1, Q5, reprocess="completed")
     assert refused == 0
     for start in (Q3, Q2):
         bob.trigger("shared", {"interval_start": start})
-    wait(lambda: "success" in play.states().values(), "a first run to end")
+    play.wait(lambda: "success" in play.states().values(), "a first run to end")
     bob.clear("shared", next(run for run, state in play.states().items() if state == "success"), ["trainer"])
     _, refused = play.backfill(BOB, Q2, Q5, reprocess="completed")
     assert refused and play.client.backfill_ended(mine), "Airflow lets one backfill of a DAG be active"
-    wait(lambda: play.states()[play.run_of(Q1)] in ENDED, "the first quarter to end")
+    play.wait(lambda: play.states()[play.run_of(Q1)] in ENDED, "the first quarter to end")
     bob.clear("shared", play.run_of(Q1), ["trainer"])
     play.wait_for(7)
     return play
@@ -229,10 +228,10 @@ def steered(airflow: dict[str, Staged]) -> Staged:
     with play.fault(Q4, "infra_validator", "wait"):
         with play.fault(Q3, "infra_validator", "wait"):
             play.client.pause("steered", paused=False)
-            wait(lambda: len(play.served) == 2, "two quarters to be promoted")
-            wait(lambda: play.task(Q3, "infra_validator").get("state") == "running", "the third to be at work")
+            play.wait(lambda: len(play.served) == 2, "two quarters to be promoted")
+            play.wait(lambda: play.task(Q3, "infra_validator").get("state") == "running", "the third to be at work")
             play.says("rollback", "steered", play.served[0], "--why", "it tips too much")
-        wait(lambda: play.task(Q3, "promoter").get("state") == "success", "the third to end")
+        play.wait(lambda: play.task(Q3, "promoter").get("state") == "success", "the third to end")
         play.says("unpin", "steered", "--why", "mended")
     play.wait_for(4)
     return play
