@@ -26,6 +26,12 @@ class Faults:
         """The process that is held, 0 when none is."""
         return next((int(path.name.removeprefix("held-")) for path in self.folder.glob("held-*")), 0)
 
+    def held_at(self, doing: str, point: str) -> int:
+        """The process that is held at a line, 0 when none is; one that was held before may have come to it since."""
+        here = {"doing": doing, "point": point}
+        found = (path for path in self.folder.glob("held-*") if json.loads(path.read_text()) == here)
+        return next((int(path.name.removeprefix("held-")) for path in found), 0)
+
     def release(self) -> None:
         """Lets go of whoever is held."""
         for path in self.folder.glob("held-*"):

@@ -60,16 +60,15 @@ class Front:
 
     def hold(self, line: Line) -> int:
         """Lets the run go on to a line and holds it there; returns the process that is held."""
-        before = self.faults.held()
         self.faults.arm(line.doing, line.point)
         self.faults.release()
         if not self.unpaused:
             self.client.pause("small", paused=False)
             self.unpaused = True
-        wait(lambda: self.faults.held() not in (0, before), f"{line.doing} to come to {line.point}")
+        wait(lambda: self.faults.held_at(line.doing, line.point), f"{line.doing} to come to {line.point}")
         self.watcher.wait_for_a_look()
         self.faults.disarm()
-        return self.faults.held()
+        return self.faults.held_at(line.doing, line.point)
 
     def kill_scheduler(self) -> Callable[[], None]:
         """Kills the scheduler, and those of its workers that have nothing to do; returns what starts it again."""
