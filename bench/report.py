@@ -10,6 +10,7 @@ import os
 import pathlib
 import platform
 import statistics
+import subprocess
 from collections.abc import Mapping, Sequence
 
 from bench import training
@@ -178,7 +179,7 @@ def _where(rounds: int) -> list[str]:
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("tfx", "tensorflow", "apache-beam"))
     machine = f"{os.cpu_count()} cores, {_memory()} GiB, Python {platform.python_version()}"
     return [
-        f"{dt.datetime.now(dt.timezone.utc):%Y-%m-%d}, {machine}, {versions}.",
+        f"{dt.datetime.now(dt.timezone.utc):%Y-%m-%d}, commit {_commit()}, {machine}, {versions}.",
         f"Medians of {rounds}, the runs in turns, each in a home of its own with nothing made before. Read ratios, not seconds.",
     ]
 
@@ -216,6 +217,13 @@ def _executor(runs: Sequence[Run], node: str) -> str:
 
 def _all(runs: Sequence[Run]) -> str:
     return ", ".join(f"{run.seconds:.1f}" for run in runs)
+
+
+def _commit() -> str:
+    """The code that was measured, by the commit it comes from."""
+    words = ["git", "describe", "--always", "--dirty", "--abbrev=10", "--exclude=*"]
+    found = subprocess.run(words, cwd=FOLDER, capture_output=True, text=True, check=False)
+    return found.stdout.strip() or "unknown"
 
 
 def _memory() -> int:
