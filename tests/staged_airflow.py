@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from test_airflow_end_to_end import numbers, wait
 
-from waybill.cli import marked, services
+from waybill.cli import host_status, marked, services
 from waybill.cli.airflow_client import AirflowClient, AirflowRefused
 from waybill.cli.airflow_environment import MARK, USER, airflow_environment
 from waybill.cli.services import AirflowService
@@ -84,7 +84,7 @@ class Staged:
 
     @contextlib.contextmanager
     def fault(self, start: str, node: str, what: str) -> Iterator[None]:
-        """While the block runs, a node of an interval waits or fails (`wait`, `raise`) when it is executed."""
+        """While the block runs, a node of an interval waits, fails or makes a bad model (`wait`, `raise`, `bad`) when it is executed."""
         file = self.settings.home / "faults" / f"{self.name}.{start}.{node}.{what}"
         file.parent.mkdir(exist_ok=True)
         file.touch()
@@ -111,6 +111,16 @@ class Staged:
         """How each try of a task ended, the earliest first; tries before a clear are among them."""
         place = f"/dags/{self.name}/dagRuns/{run.replace('+', '%2B')}/taskInstances/{node}/tries"
         return [str(one["state"]) for one in self.client.call("GET", place)["task_instances"]]
+
+    def log(self, run: str, node: str, attempt: int) -> str:
+        """What a task said in one of its tries, counted from 1."""
+        index = next(task["map_index"] for task in self.client.tasks(self.name, run) if task["task_id"] == node)
+        return self.client.log(self.name, run, node, attempt, index)
+
+    @property
+    def host(self) -> dict[str, Any]:
+        """What the warm host says of itself."""
+        return host_status.ask(self.settings)
 
     def wait(self, condition: Callable[[], bool], what: str) -> None:
         """Waits, and says how things stand when that takes too long."""

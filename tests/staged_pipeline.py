@@ -3,7 +3,7 @@
     partition -> [examples] -> verdict, model -> baseline -> evaluation, blessing -> verdict -> release -> promotion
 
 Nothing is learned. A file `faults/<pipeline>.<interval>.<node>.wait` in Waybill's home holds a stop up, one that ends with `.raise` makes
-it fail. They are files because the schedule fills in no form.
+it fail, and `.bad` at the trainer has it make a model that the gate blocks. They are files because the schedule fills in no form.
 """
 
 from __future__ import annotations
@@ -69,20 +69,32 @@ class Obedient(base_executor.BaseExecutor):
         pathlib.Path(output.uri, "data").write_text(text)
 
 
+class TrainAsTold(Train):
+    """Makes a good model, or a bad one when it was told to; `says` is `<file of the fault> <text>`."""
+
+    def Do(self, input_dict, output_dict, exec_properties):
+        fault, _, text = exec_properties["says"].partition(" ")
+        quality = "bad" if pathlib.Path(f"{fault}.bad").exists() else "good"
+        super().Do(input_dict, output_dict, {**exec_properties, "says": f"{quality} {text}"})
+
+
 def create_pipeline(run_spec, *, partition, places):
     """The journey of a pipeline of this kind, whatever its name."""
     name = run_spec.pipeline
     own = f"{partition.interval.label} {partition.digest}"
 
+    def fault(node):
+        return f"{run_spec.params['faults']}/{name}.{partition.interval.label}.{node}"
+
     def obedient(node, inputs, **output):
-        fault = f"{run_spec.params['faults']}/{name}.{partition.interval.label}.{node}"
-        return component(f"Staged{node.title().replace('_', '')}", Obedient, inputs, output, f"{fault} {node} {own}").with_id(node)
+        says = f"{fault(node)} {node} {own}"
+        return component(f"Staged{node.title().replace('_', '')}", Obedient, inputs, output, says).with_id(node)
 
     example_gen = obedient("example_gen", {}, examples=standard_artifacts.Examples)
     examples = example_gen.outputs["examples"]
     data_gate = component("StagedDataGate", JudgeData, {"examples": examples}, {"verdict": VerdictArtifact}, "PASS").with_id("data_gate")
     makes = {"model": standard_artifacts.Model}
-    trainer = component("StagedTrainer", Train, {"examples": examples}, makes, f"good {own}").with_id("trainer")
+    trainer = component("StagedTrainer", TrainAsTold, {"examples": examples}, makes, f"{fault('trainer')} {own}").with_id("trainer")
     trainer.add_upstream_node(data_gate)
     model = trainer.outputs["model"]
     baseline = interval_baseline(pipeline=name, before=run_spec.interval.start.isoformat()).with_id("baseline")

@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
+import contextlib
+import os
 import pathlib
+import signal
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from airflow_side import gone
 from staged_airflow import ALICE, BOB, ENDED, Staged, finished, staged
 
 from waybill.launch import units
@@ -26,7 +31,7 @@ pytestmark = [
 ]
 
 Q1, Q2, Q3, Q4, Q5, Q6 = QUARTERS = ("2013-01-01", "2013-04-01", "2013-07-01", "2013-10-01", "2014-01-01", "2014-04-01")
-ENDS = {"asked": "2014-07-01", "shared": "2014-04-01", "steered": "2014-01-01"}
+ENDS = {"asked": "2014-07-01", "shared": "2014-04-01", "steered": "2014-01-01", "struck": "2013-10-01"}
 
 
 @pytest.fixture(scope="module")
@@ -219,6 +224,64 @@ def test_the_schedules_newest_is_served_and_every_baseline_is_older_whoever_else
         for model in shared.outputs(spec.run, "baseline").get("model", []):
             assert parse_moment(str(model.properties["interval_end"])) <= spec.interval.start
     assert "no disagreements (shared)" in shared.says("doctor", "shared")
+
+
+@pytest.fixture(scope="module")
+def struck(airflow: dict[str, Staged]) -> tuple[Staged, int]:
+    """Three quarters of the schedule whose first nodes were at work when the host was killed; the third's model is bad."""
+    play = airflow["struck"]
+    host = int(play.host["pid"])
+    with contextlib.ExitStack() as held, play.fault(Q3, "trainer", "bad"):
+        for quarter in (Q1, Q2, Q3):
+            held.enter_context(play.fault(quarter, "example_gen", "wait"))
+        play.client.pause("struck", paused=False)
+        play.wait(lambda: len(play.host["running"]) == 3, "three nodes to be at work")
+        at_work = [int(process["pid"]) for process in play.host["running"]]
+        os.kill(host, signal.SIGKILL)
+        held.close()
+        assert gone([host, *at_work])
+        play.service.start()
+        play.wait_for(3)
+    return play, host
+
+
+def test_nodes_whose_host_is_killed_fail_with_that_cause_and_succeed_when_they_are_tried_again(struck: tuple[Staged, int]) -> None:
+    play, host = struck
+    assert play.host["pid"] != host
+    for quarter in (Q1, Q2, Q3):
+        run = play.run_of(quarter)
+        assert f"the warm host (process {host}) ended, and with it the node it ran" in play.log(run, "example_gen", 1)
+        assert (play.task(quarter, "example_gen")["state"], play.task(quarter, "example_gen")["try_number"]) == ("success", 2)
+    assert [play.states()[play.run_of(quarter)] for quarter in (Q1, Q2, Q3)] == ["success", "success", "failed"]
+    assert "no disagreements (struck)" in play.says("doctor", "struck")
+
+
+def test_a_blocked_model_gate_that_is_marked_as_success_lets_nothing_past_it(struck: tuple[Staged, int]) -> None:
+    play, _ = struck
+    run, released = play.run_of(Q3), play.released
+    assert {node: play.task(Q3, node)["state"] for node in ("data_gate", "model_gate")} == {"data_gate": "success", "model_gate": "failed"}
+    play.client.set_task_state("struck", run, "model_gate", "success")
+    play.client.clear("struck", run, ["pusher"])
+    play.wait(lambda: play.task(Q3, "pusher").get("state") == "failed", "the release to be refused")
+    assert "needs a PASS of model_gate" in play.log(run, "pusher", int(play.task(Q3, "pusher")["try_number"]))
+    assert play.released == released == play.served and len(released) == 2
+
+
+def test_a_task_that_a_person_marks_as_failed_ends_with_its_process_and_is_not_tried_again(struck: tuple[Staged, int]) -> None:
+    play, _ = struck
+    host, run = play.host["pid"], str(play.client.trigger("struck", {"interval_start": Q1})["dag_run_id"])
+
+    def evaluator() -> dict[str, Any]:
+        return next((task for task in play.client.tasks("struck", run) if task["task_id"] == "evaluator"), {})
+
+    with play.fault(Q1, "evaluator", "wait"):
+        play.wait(lambda: any("--node=evaluator" in process["words"] for process in play.host["running"]), "the node to be at work")
+        [at_work] = [int(process["pid"]) for process in play.host["running"] if "--node=evaluator" in process["words"]]
+        play.client.set_task_state("struck", run, "evaluator", "failed")
+        assert gone([at_work], 30), "its process is killed, though it would wait for ever"
+        play.wait(lambda: play.states()[run] == "failed", "the run to end")
+        assert (evaluator()["state"], evaluator()["try_number"]) == ("failed", 1)
+    assert play.host["pid"] == host and play.host["running"] == [], "the host lives on"
 
 
 @pytest.fixture(scope="module")

@@ -55,7 +55,8 @@ class Front:
     client: AirflowClient
     faults: Faults
     watcher: Watcher
-    scheduler: int
+    scheduler: int  # or, at first, who would start it again
+    kept: bool = True
     unpaused: bool = False
 
     def hold(self, line: Line) -> int:
@@ -71,7 +72,14 @@ class Front:
         return self.faults.held_at(line.doing, line.point)
 
     def kill_scheduler(self) -> Callable[[], None]:
-        """Kills the scheduler, and those of its workers that have nothing to do; returns what starts it again."""
+        """Kills the scheduler, and those of its workers that have nothing to do; returns what starts it again.
+
+        Its keeper is killed before it, since here the next one is to come when the test says so.
+        """
+        if self.kept:
+            [scheduler] = children(self.scheduler)
+            os.kill(self.scheduler, signal.SIGKILL)
+            self.scheduler, self.kept = scheduler, False
         proc = pathlib.Path(f"/proc/{self.scheduler}")
         words = (proc / "cmdline").read_bytes().decode().rstrip("\0").split("\0")
         environment = dict(entry.split("=", 1) for entry in (proc / "environ").read_bytes().decode().split("\0") if "=" in entry)

@@ -5,18 +5,20 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+import re
 import signal
 import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import psutil
 import pytest
 from airflow_side import alive, gone
 
-from waybill.cli import marked, services
+from waybill.cli import keeper, marked, services
 from waybill.cli.airflow_client import AirflowClient, AirflowRefused, AirflowUnreachable
 from waybill.cli.airflow_environment import MARK, airflow_environment, host_environment, password
 from waybill.cli.service_record import Record
@@ -61,13 +63,62 @@ def test_a_service_starts_once_listens_on_loopback_alone_and_ends_wholly_even_af
         AirflowClient(record.address, "admin", "guessed").call("GET", "/dags")
     with pytest.raises(AlreadyRunning, match=str(record.port)):
         service.start()
-    os.kill(record.processes["scheduler"][0], signal.SIGKILL)  # its idle workers stay behind, orphaned
-    assert gone([record.processes["scheduler"][0]])
+    kept, _ = record.processes["scheduler"]
+    [scheduler] = children(kept)
+    idle = soon(lambda: children(scheduler))
+    os.kill(scheduler, signal.SIGKILL)
+    assert gone([scheduler, *idle], 30), "its idle workers, which would wait for work for ever, end after it"
+    assert soon(lambda: children(kept)) != [scheduler], "another scheduler is in its place"
+    assert service.running()
+    pids = marked.marked(MARK, record.mark)
+    os.kill(kept, signal.SIGKILL)
+    assert gone([kept])
     assert not service.running()
     assert service.stop()
     assert gone(pids)
     assert alive(stranger.pid)
     assert not service.stop()
+
+
+def children(pid: int) -> list[int]:
+    return [child.pid for child in psutil.Process(pid).children()]
+
+
+def soon(found: Callable[[], list[int]]) -> list[int]:
+    deadline = time.monotonic() + 30
+    while not (what := found()):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return what
+
+
+KEEP = "import sys; from waybill.cli.keeper import keep; sys.exit(keep(['sh', '-c', sys.argv[1]], settled=1.5, delay=0.01))"
+
+
+def test_a_component_that_ends_by_itself_is_started_again_until_it_does_not_start_well(tmp_path: pathlib.Path) -> None:
+    starts = tmp_path / "starts"
+    lives = f"printf . >>'{starts}'; [ $(wc -c <'{starts}') -gt 2 ] || sleep 2; exit 4"
+    kept = subprocess.run([sys.executable, "-c", KEEP, lives], capture_output=True, text=True, timeout=60, check=False)
+    assert kept.returncode == 4
+    assert len(starts.read_text()) == 2 + keeper.TRIES
+    assert re.search(r"the component ended with status 4 after \d s; it is started again in 0 s", kept.stderr)
+    assert "it is not started again" in kept.stderr.splitlines()[-1]
+
+
+def test_a_component_whose_first_start_fails_is_not_started_again() -> None:
+    kept = subprocess.run([sys.executable, "-c", KEEP, "exit 5"], capture_output=True, text=True, timeout=60, check=False)
+    assert kept.returncode == 5
+    assert re.search(r"ended with status 5 after \d s; it is not started again", kept.stderr)
+
+
+def test_a_component_ends_with_its_keeper_when_somebody_wants_it_to(tmp_path: pathlib.Path) -> None:
+    pid = tmp_path / "pid"
+    lives = f"echo $$ >'{pid}'; exec sleep 600"
+    kept = subprocess.Popen([sys.executable, "-c", KEEP, lives])
+    [component] = soon(lambda: [int(pid.read_text())] if pid.exists() and pid.read_text() else [])
+    kept.terminate()
+    kept.wait(10)
+    assert gone([component])
 
 
 def test_a_component_that_ends_while_starting_is_named_with_the_end_of_its_log(

@@ -81,7 +81,8 @@ class AirflowService:
             try:
                 host = self._spawn_host(record.mark)  # first, because it takes longest
                 self._migrate(environment)
-                components = {name: [str(PYTHON), "-m", "airflow", *words] for name, words in _components(record.port).items()}
+                kept = [str(PYTHON), "-m", "waybill.cli.keeper", str(PYTHON), "-m", "airflow"]
+                components = {name: [*kept, *words] for name, words in _components(record.port).items()}
                 processes = {HOST: host, **{name: self._spawn(name, words, environment) for name, words in components.items()}}
                 record = dataclasses.replace(record, processes=processes)
                 record.write(self._file)
