@@ -76,11 +76,13 @@ class Installation:
 
     def land(self, start: str, content: bytes | str = "one row", *, name: str = "data.csv", rows: int | None = None) -> Interval:
         """Delivers a partition; a second delivery of an interval corrects the first. Rows are counted where it is CSV."""
-        interval = self.interval(start)
+        return self.deliver(start, content, name=name, rows=rows).interval
+
+    def deliver(self, start: str, content: bytes | str, *, name: str = "data.csv", rows: int | None = None) -> Partition:
+        """As `land`; returns what was delivered."""
         data = content if isinstance(content, bytes) else f"name\n{content} of {start}\n".encode()
         count = data.count(b"\n") - 1 if rows is None else rows
-        deliver(self.settings.landing, self.pipeline.name, interval, {name: data}, count, replace=True)
-        return interval
+        return deliver(self.settings.landing, self.pipeline.name, self.interval(start), {name: data}, count, replace=True)
 
     def freeze(
         self, start: str, ticket: str = "ticket-1", *, kind: str = "manual", run: str = "", promote: bool = False, **params: Any

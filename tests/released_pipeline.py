@@ -44,7 +44,7 @@ SETTINGS = PipelineSettings(
     params=(
         Param("window", 1, "Partitions in the window", 1, 8),
         Param("reason", "", "Why"),
-        Param("data", "PASS", "What the data gate says"),
+        Param("data", "PASS", "What the data gate says, or the digests of the deliveries that are spoilt"),
         Param("quality", "good", "What the model gate is told"),
     ),
     landing_patience_minutes=60,
@@ -55,9 +55,10 @@ SETTINGS = PipelineSettings(
 
 class JudgeData(base_executor.BaseExecutor):
     def Do(self, input_dict, output_dict, exec_properties):
-        says = exec_properties["says"]
+        says, _, left_out = exec_properties["says"].partition(" without ")
         outcome = RuleOutcome.PASS if says == "PASS" else RuleOutcome.BLOCK
-        verdict = waivers.judge("data_gate", [Rule("small.data", "the data", outcome, "PASS", says)])
+        rules = [Rule("small.data", "the data", outcome, "PASS", says)]
+        verdict = waivers.judge("data_gate", rules, [int(span) for span in left_out.split()])
         record(verdict, artifact_utils.get_single_instance(output_dict["verdict"]))
 
 
@@ -99,10 +100,20 @@ def component(name: str, executor: type, inputs: dict, outputs: dict[str, type],
     return cls(spec_cls(says=says, **inputs, **{k: Channel(type=kind) for k, kind in outputs.items()}))
 
 
+def judgement(data, window):
+    """What the data gate says of a window: a spoilt delivery blocks the run of its own interval, and is left out of later ones' windows."""
+    if not data.startswith(digest.PREFIX):
+        return data
+    spoilt = [partition.digest in data.split() for partition in window]
+    left_out = [str(partition.interval.span) for partition, bad in zip(window[:-1], spoilt[:-1], strict=True) if bad]
+    return " without ".join(["BLOCKED" if spoilt[-1] else "PASS", *([" ".join(left_out)] if left_out else [])])
+
+
 def create_pipeline(run_spec, *, partition, places):
     """partition -> verdict, model -> baseline -> verdict -> release -> promotion."""
     params = run_spec.params
-    data_gate = component("SmallDataGate", JudgeData, {}, {"verdict": VerdictArtifact}, params["data"]).with_id("data_gate")
+    judged = judgement(params["data"], run_spec.window)
+    data_gate = component("SmallDataGate", JudgeData, {}, {"verdict": VerdictArtifact}, judged).with_id("data_gate")
     says = f"{params['quality']} {run_spec.interval.label} {partition.digest}"
     trainer = component("SmallTrainer", Train, {}, {"model": standard_artifacts.Model}, says).with_id("trainer")
     trainer.add_upstream_node(data_gate)
