@@ -1,7 +1,8 @@
 """One model, trained by one process and by several on the same cores, and as fast as its graph alone goes -> seconds of a step of each.
 
-Every training is a process of its own and does what a node's does: reads files, looks at the eval split, saves its state. Time is taken
-between a step early on, when everything has been built, and the last one.
+Every training is a process of its own and does what a node's does: reads files, looks at the eval split, saves its state. What spreading
+costs shows between a step early on, when everything has been built, and the last one. What training costs beside its compute shows in one
+that is timed whole, from the call of `train` to its return: built, traced, looked at, saved, and the best weights read back.
 """
 
 from __future__ import annotations
@@ -18,12 +19,15 @@ from typing import Any
 
 from waybill.records.settings import PROJECT
 
-ALONE, ONE, TWO, SERVED, COMPUTE = "one process", "one worker", "two workers", "two workers, one server", "compute alone"
+ALONE, DEVICES, ONE, TWO, SERVED = "one process", "two devices, mirrored", "one worker", "two workers", "two workers, one server"
+WHOLE, COMPUTE = "one process, from start to end", "compute alone"
 READING = "rows a second read and parsed, no model"
 _COLUMNS, _WIDTH, _ROWS, _LOOKED_AT, _BATCH = 256, 1024, 40_000, 2_000, 8192
 _STEPS, _SETTLED, _LOOK_EVERY = 30, 6, 15
+_WHOLE_STEPS, _WHOLE_LOOK_EVERY = 120, 30
 _SPREAD: Mapping[str, Mapping[str, Any]] = {
     ALONE: {"batch_size": _BATCH},
+    DEVICES: {"strategy": "mirrored", "devices": 2, "batch_size": _BATCH // 2},
     ONE: {"strategy": "multi_worker", "workers": 1, "batch_size": _BATCH},
     TWO: {"strategy": "multi_worker", "workers": 2, "batch_size": _BATCH // 2},
     SERVED: {"strategy": "parameter_server", "workers": 2, "servers": 1, "batch_size": _BATCH},
@@ -32,7 +36,7 @@ _SPREAD: Mapping[str, Mapping[str, Any]] = {
 
 def measure(rounds: int, say: Callable[[str], None]) -> dict[str, float]:
     """Median seconds of a step of each kind, and how many rows a second the input pipeline alone gives."""
-    found: dict[str, list[float]] = {name: [] for name in (*_SPREAD, COMPUTE, READING)}
+    found: dict[str, list[float]] = {name: [] for name in (*_SPREAD, WHOLE, COMPUTE, READING)}
     with tempfile.TemporaryDirectory(prefix="waybill-bench-") as rows:
         _run(rows, "write")
         for number in range(rounds):
@@ -45,7 +49,8 @@ def measure(rounds: int, say: Callable[[str], None]) -> dict[str, float]:
 
 def table(found: Mapping[str, float]) -> list[str]:
     """The lines of a table."""
-    steps = [f"| {name} | {found[name] * 1000:.0f} ms | {found[name] / found[ALONE]:.2f} |" for name in (*_SPREAD, COMPUTE)]
+    kinds = {**dict.fromkeys(_SPREAD, ""), WHOLE: f", {_WHOLE_STEPS} steps", COMPUTE: ""}
+    steps = [f"| {name}{more} | {found[name] * 1000:.0f} ms | {found[name] / found[ALONE]:.2f} |" for name, more in kinds.items()]
     return [
         "| training, 256 columns, 1.6 million weights, 8,192 rows a step | a step | to one process |",
         "|---|---|---|",
@@ -68,6 +73,8 @@ def _main(folder: pathlib.Path, name: str) -> float:
     prepare()
     if name == "write":
         return _write(folder)
+    if name == WHOLE:
+        return _whole(folder)
     if name == COMPUTE:
         return _compute(folder)
     if name == READING:
@@ -99,20 +106,35 @@ def _train(folder: pathlib.Path, name: str) -> float:
         return (last - first) / (_STEPS - _SETTLED)
 
 
+def _whole(folder: pathlib.Path) -> float:
+    """A training's seconds from start to end, for each of its steps."""
+    from waybill.records.distribution import Distribution
+    from waybill.training.recipe import Plan, Recipe
+    from waybill.training.train import train
+
+    plan = Plan(_WHOLE_STEPS, seed=1, look_every=_WHOLE_LOOK_EVERY, patience=_WHOLE_STEPS)
+    files = [str(folder / "train")], [str(folder / "eval")]
+    with tempfile.TemporaryDirectory(prefix="waybill-bench-") as state:
+        began = time.monotonic()
+        train(Recipe(_build, _parse), plan, Distribution(**_SPREAD[ALONE]), *files, f"{state}/logs", pathlib.Path(state) / "state")
+        return (time.monotonic() - began) / _WHOLE_STEPS
+
+
 def _compute(folder: pathlib.Path) -> float:
+    """Seconds of a step that reads nothing and tells nobody: Keras's own, as a graph, on a batch that is in memory."""
     import tensorflow as tf
 
     from waybill.training import rows
 
     model = _build()
-    step = model.make_train_function()
     batch = next(iter(rows.read([str(folder / "train")]).batch(_BATCH).map(_parse)))
-    same = iter(tf.data.Dataset.from_tensors(batch).repeat())
+    step = tf.function(model.train_step)
     for _ in range(_SETTLED):
-        step(same)
+        step(batch)
     began = time.monotonic()
     for _ in range(_STEPS - _SETTLED):
-        step(same)["loss"].numpy()
+        loss = step(batch)["loss"]
+    loss.numpy()  # the last one has been computed, whatever was done ahead
     return (time.monotonic() - began) / (_STEPS - _SETTLED)
 
 
