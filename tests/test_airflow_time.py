@@ -54,8 +54,11 @@ class Year:
     def released(self) -> list[str]:
         return numbers(self.service.settings.releases / "taxi")
 
+    def state(self, run_id: str) -> str:
+        return next(str(r["state"]) for r in self.client.runs("taxi") if r["dag_run_id"] == run_id)
+
     def ended(self, run_id: str) -> bool:
-        return next(r["state"] for r in self.client.runs("taxi") if r["dag_run_id"] == run_id) in ("success", "failed")
+        return self.state(run_id) in ("success", "failed")
 
     def of(self, start: str) -> str:
         return next(str(r["dag_run_id"]) for r in self.client.runs("taxi") if str(r["data_interval_start"]).startswith(start))
@@ -63,8 +66,10 @@ class Year:
     def look(self, step: str, run_id: str) -> None:
         """Notes what a step has led to: the run's tasks, what they left, what is served."""
         tasks = {task["task_id"]: task for task in self.client.tasks("taxi", run_id)}
-        left = {name: self.client.xcom("taxi", run_id, name) for name in ("transform", "trainer", "baseline", "promoter")}
-        log = self.client.log("taxi", run_id, "promoter", tasks["promoter"]["try_number"])
+        done = [name for name in ("transform", "trainer", "baseline", "promoter") if tasks[name]["state"] == "success"]
+        left = {name: self.client.xcom("taxi", run_id, name) for name in done}
+        last = "promoter" if "promoter" in done else "model_gate"
+        log = self.client.log("taxi", run_id, last, tasks[last]["try_number"])
         self.steps[step] = {"state": {t["state"] for t in tasks.values()}, **left, "served": self.served, "log": log}
 
 
@@ -87,7 +92,7 @@ def year(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Year]:
 
 
 def live(year: Year) -> None:
-    """The schedule makes Q1 and Q2; Q1 is backfilled; Q3 and Q4 asked for by hand at once; Q2 reprocessed; Q1's trainer cleared."""
+    """The schedule makes Q1 and Q2; Q1 is backfilled; Q3 and Q4 asked for by hand at once; Q2 reprocessed twice; Q1's trainer cleared."""
     client = year.client
     client.wait_for_dag("taxi")
     client.pause("taxi", paused=False)
@@ -101,8 +106,12 @@ def live(year: Year) -> None:
     year.look("by hand", newer[0])
     year.look("beside it", newer[1])
     wait(lambda: client.backfill_ended(backfill["id"]), "Airflow to call the backfill ended")
+    backfill = client.backfill("taxi", Q2, Q2, reprocess="completed", conf={**QUICK, "train_steps": 10})
+    wait(lambda: year.state(year.of(Q2)) == "failed", "the gate to stop the promoted quarter, hardly trained")
+    year.look("hardly trained", year.of(Q2))
+    wait(lambda: client.backfill_ended(backfill["id"]), "Airflow to call that backfill ended")
     client.backfill("taxi", Q2, Q2, reprocess="completed", conf={**QUICK, "train_steps": 310})
-    wait(lambda: "20130701000002" in year.released and year.ended(year.of(Q2)), "the promoted quarter to be made again")
+    wait(lambda: "20130701000003" in year.released and year.ended(year.of(Q2)), "the promoted quarter to be made again")
     year.look("reprocessed", year.of(Q2))
     client.clear("taxi", year.of(Q1), ["trainer"])
     wait(lambda: "20130401000003" in year.released and year.ended(year.of(Q1)), "the cleared part to be made again")
@@ -135,10 +144,19 @@ def test_a_quarter_that_runs_beside_the_one_before_it_waits_for_it_and_is_compar
     assert f"release {V3} " in year.steps["beside it"]["baseline"]["message"]
 
 
-def test_the_promoted_quarter_reprocessed_with_other_parameters_is_really_made_again_and_held(year: Year) -> None:
-    made = year.steps["reprocessed"]
+def test_the_promoted_quarter_reprocessed_with_ten_steps_is_really_made_again_and_stopped_by_the_gate(year: Year) -> None:
+    made = year.steps["hardly trained"]
     assert {made[node]["outcome"] for node in ("transform", "trainer")} == {"complete"}
     assert {made[node]["run"] for node in ("transform", "trainer")} == {"taxi.201304010000.g2"}
+    assert "model_gate: BLOCKED" in made["log"] and "promoter" not in made
+    assert "20130701000002" not in year.released
+    assert made["served"] == [V1, V2]
+
+
+def test_the_promoted_quarter_reprocessed_with_enough_steps_is_really_made_again_and_held(year: Year) -> None:
+    made = year.steps["reprocessed"]
+    assert {made[node]["outcome"] for node in ("transform", "trainer")} == {"complete"}
+    assert {made[node]["run"] for node in ("transform", "trainer")} == {"taxi.201304010000.g3"}
     assert made["promoter"]["promotion"] == "held"
     assert made["served"] == [V1, V2]
 
@@ -159,7 +177,7 @@ def test_clearing_from_the_trainer_on_reuses_what_is_before_it_and_shows_the_who
 
 
 def test_every_release_is_kept_and_the_command_line_says_which_is_served(year: Year) -> None:
-    assert year.released == [V1, "20130401000002", "20130401000003", V2, "20130701000002", V3, V4]
+    assert year.released == [V1, "20130401000002", "20130401000003", V2, "20130701000003", V3, V4]
     home = {"WAYBILL_HOME": str(year.service.settings.home)}
     assert f"release {V2} is served" in in_tfx(home, "-m", "waybill.cli.main", "status", "taxi")
     lines = in_tfx(home, "-m", "waybill.cli.main", "releases", "taxi").splitlines()
