@@ -14,6 +14,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 
 from bench import training
+from bench.depth import Seconds
 from bench.runs import COLD, EMPTY, LOCAL, PEER, WARM, Run
 
 FOLDER = pathlib.Path(__file__).parent
@@ -68,7 +69,7 @@ def critical_path(runs: Sequence[Run]) -> float:
     return statistics.median(sum(run.executors.values()) for run in runs)
 
 
-def figures(runs: Mapping[str, Sequence[Run]], node_start: float, dag_parse: float, depth: Mapping[int, float]) -> list[Figure]:
+def figures(runs: Mapping[str, Sequence[Run]], node_start: float, dag_parse: float, depth: Mapping[int, Seconds]) -> list[Figure]:
     """Everything that is judged."""
     shallow, *_, deep = sorted(depth)
     return [
@@ -81,7 +82,10 @@ def figures(runs: Mapping[str, Sequence[Run]], node_start: float, dag_parse: flo
         ),
         Figure("node start, warm, p50, in seconds", node_start, 0.3, 0.15),
         Figure("DAG parse over bare import, in seconds", dag_parse, 0.1, 0.05),
-        Figure(f"node launch at {deep:,} runs of history / at {shallow:,}", depth[deep] / depth[shallow], 1.2, 1.05),
+        Figure(f"node launch at {deep:,} runs of history / at {shallow:,}", depth[deep].launch / depth[shallow].launch, 1.2, 1.05),
+        Figure(
+            f"pusher and promoter at {deep:,} runs of history / at {shallow:,}", depth[deep].release / depth[shallow].release, 1.2, 1.05
+        ),
     ]
 
 
@@ -137,14 +141,14 @@ def write_training(found: Sequence[Figure], trained: Mapping[str, float], rounds
     (FOLDER / "TRAINING.md").write_text("\n".join(lines) + "\n")
 
 
-def write(found: Sequence[Figure], runs: Mapping[str, Sequence[Run]], depth: Mapping[int, float]) -> None:
+def write(found: Sequence[Figure], runs: Mapping[str, Sequence[Run]], depth: Mapping[int, Seconds]) -> None:
     """Writes results.json, RESULTS.md and the picture beside this file."""
     record(found)
     (FOLDER / "runs.svg").write_text(picture(runs))
     (FOLDER / "RESULTS.md").write_text("\n".join(_page(found, runs, depth)) + "\n")
 
 
-def _page(found: Sequence[Figure], runs: Mapping[str, Sequence[Run]], depth: Mapping[int, float]) -> list[str]:
+def _page(found: Sequence[Figure], runs: Mapping[str, Sequence[Run]], depth: Mapping[int, Seconds]) -> list[str]:
     local, starting = median(runs[LOCAL]), statistics.median(run.starting for run in runs[WARM])
     importing = statistics.median(run.importing for run in runs[WARM])
     return [
@@ -169,9 +173,9 @@ def _page(found: Sequence[Figure], runs: Mapping[str, Sequence[Run]], depth: Map
         "|---" * (len(_CHAIN) + 1) + "|",
         "| median seconds | " + " | ".join(_executor(runs[WARM], node) for node in _CHAIN) + " |",
         "",
-        "| earlier runs in the store | launch of data_gate and baseline, without their work |",
-        "|---|---|",
-        *(f"| {runs_before:,} | {seconds:.3f} s |" for runs_before, seconds in sorted(depth.items())),
+        "| earlier runs in the store | launch of data_gate and baseline, without their work | pusher and promoter |",
+        "|---|---|---|",
+        *(f"| {runs_before:,} | {seconds.launch:.3f} s | {seconds.release:.3f} s |" for runs_before, seconds in sorted(depth.items())),
     ]
 
 

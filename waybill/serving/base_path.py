@@ -66,9 +66,9 @@ def _follow(store: Store, settings: Settings, model: str, base: pathlib.Path, me
     fault_points.reached("base_path.brought_in")
     # The file first: a server that follows it loads what it is to serve while it still has what goes.
     if settings.server:
-        labels.hand_over(settings, store, model)
+        labels.hand_over(settings, store, model, now)
     else:
-        models_config.write(settings.serving, models_config.decided(settings, store))
+        models_config.write(settings.serving, models_config.decided(settings, store, {model: now}))
     _take_out(base, now.served)
     if missing:
         raise missing

@@ -6,26 +6,23 @@ they do not know yet of a pin, and have not seen the release.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from waybill.launch import specs
 from waybill.records.run_spec import RunSpec
 from waybill.records.settings import Settings
 from waybill.serving import releases, state
 from waybill.serving.releases import Release
 from waybill.serving.state import ServingState
+from waybill.store import journal
 from waybill.store.connection import Store
-from waybill.store.journal import Entry
 
 
-def against(release: Release, spec: RunSpec, entries: Sequence[Entry], now: ServingState, settings: Settings, store: Store) -> list[str]:
+def against(release: Release, spec: RunSpec, now: ServingState, settings: Settings, store: Store) -> list[str]:
     """Every reason, and what a person may do about them; empty when the run may promote.
 
     Args:
       release: The release.
       spec: The spec of its run.
-      entries: The model's journal.
-      now: The state that the journal leads to.
+      now: The state that the model's journal leads to.
       settings: Where things are.
       store: The MLMD database.
     """
@@ -34,7 +31,7 @@ def against(release: Release, spec: RunSpec, entries: Sequence[Entry], now: Serv
     if spec.trigger.kind != "scheduled" and not wished:
         reasons.append(f"it comes from a {spec.trigger.kind.replace('_', ' ')} run, and only the schedule promotes by itself")
     if now.pinned:
-        last = next(e for e in reversed(entries) if e.kind in (state.PIN, state.ROLLBACK))
+        [last] = journal.entries(store, state.subject(release.model), saying=("number", now.pinned_by))
         by = f"decision {last.number} of {last.says['who']}: {last.says['why']}"
         reasons.append(f"{release.model} is pinned at {now.stable or 'nothing'} by {by}")
     if is_older(release, now, store) and not wished:

@@ -18,21 +18,28 @@ from waybill.records.settings import Settings
 from waybill.serving import models_config
 from waybill.serving.errors import LabelStays
 from waybill.serving.models_config import STABLE, Entry
+from waybill.serving.state import ServingState
 from waybill.store.connection import Store
 
 SECONDS = 60.0  # for the server to load a version, and again to follow the label
 _PAUSE = 0.1
 
 
-def hand_over(settings: Settings, store: Store, model: str) -> None:
+def hand_over(settings: Settings, store: Store, model: str, now: ServingState | None = None) -> None:
     """Writes what is decided to models.config; where that moves a label, in two steps, and returns when the server has followed.
+
+    Args:
+      settings: Where things are.
+      store: The MLMD database.
+      model: The model's name.
+      now: The model's state, where it was read already.
 
     Raises:
       LabelStays: if the server does not load the new version, or does not follow; the label is where it was.
       ServingError: if the file cannot be written.
     """
     file = models_config.read(settings.serving)
-    decided = models_config.decided(settings, store)
+    decided = models_config.decided(settings, store, {model: now} if now else None)
     # A label that could not be moved the last time stays until its own model is asked about again.
     decided |= {name: file[name] for name, entry in decided.items() if name != model and _stuck(file.get(name), entry)}
     before = file.get(model, Entry(()))

@@ -23,6 +23,7 @@ from waybill.records.settings import Settings
 from waybill.serving import state
 from waybill.serving.errors import ServingError
 from waybill.serving.folders import fsync
+from waybill.serving.state import ServingState
 from waybill.store.connection import Store
 
 NAME = "models.config"
@@ -47,11 +48,17 @@ def present(base: pathlib.Path) -> list[int]:
     return sorted(int(path.name) for path in base.iterdir() if path.name.isdigit()) if base.is_dir() else []
 
 
-def decided(settings: Settings, store: Store) -> dict[str, Entry]:
-    """What the file should say, by model; only versions that are there."""
+def decided(settings: Settings, store: Store, known: Mapping[str, ServingState] | None = None) -> dict[str, Entry]:
+    """What the file should say, by model; only versions that are there.
+
+    Args:
+      settings: Where things are.
+      store: The MLMD database.
+      known: States that were read already, by model; only what was decided since is read of those.
+    """
     found = {}
     for base in sorted(path for path in settings.serving.iterdir() if path.is_dir() and not path.name.startswith(".")):
-        now = state.read(store, base.name)
+        now = state.read(store, base.name, (known or {}).get(base.name))
         there = present(base)
         if served := tuple(version for version in now.served if version in there):
             found[base.name] = Entry(served, {STABLE: now.stable} if settings.server and now.stable in served else {})

@@ -69,19 +69,22 @@ class Desk:
           ReleaseRefused: if the evidence does not allow the release to be served.
         """
         while True:
-            entries, now = self._read()
+            now = state.read(self._store, self.model)
             self._check(release, now)
-            done = [e for e in entries if e.kind == state.PROMOTE and e.says["version"] == release.version]
+            # A run's release is asked about at any depth of history: only what is about it is read in full, as of the state that was seen.
+            about = journal.entries(self._store, state.subject(self.model), saying=("version", release.version))
+            done = [e for e in about if e.kind == state.PROMOTE and e.number <= now.number]
             if done:
                 says = f"release {release.version} was promoted by decision {done[-1].number}"
                 if now.stable != release.version:
                     return Decided("unchanged", f"{says}; since then {now.stable} was put in its place", now.stable, now.stable)
                 return Decided("promoted", says, now.stable, now.stable)
-            if reasons := holds.against(release, spec, entries, now, self._settings, self._store):
+            if reasons := holds.against(release, spec, now, self._settings, self._store):
                 return Decided("held", f"release {release.version} is held: {'; '.join(reasons)}", now.stable, now.stable)
             try:
                 if not self._needs_agreement(release, now):
                     return self._promote(release, now, _asker(spec))
+                entries = journal.entries(self._store, state.subject(self.model))
                 asked = requests.last(entries, release.version)
                 if asked and requests.declined(entries, asked):
                     return self._held(asked, requests.ended(entries, asked), now)
@@ -185,7 +188,7 @@ class Desk:
           ReleaseRefused: if the evidence does not allow it to be served.
           Overtaken: if somebody else decided at the same time.
         """
-        _, now = self._read()
+        now = state.read(self._store, self.model)
         if now.stable == version:
             return Decided("unchanged", f"release {version} is served already", version, version)
         if version not in now.before:
@@ -205,7 +208,7 @@ class Desk:
         Raises:
           Overtaken: if somebody else decided at the same time.
         """
-        _, now = self._read()
+        now = state.read(self._store, self.model)
         word = "pinned" if pinned else "unpinned"
         if now.pinned == pinned:
             return Decided("unchanged", f"{self.model} is {word} already", now.stable, now.stable)

@@ -35,7 +35,7 @@ class ServingState:
       number: Number of the last decision; 0 before the first.
       stable: Version that is served; 0 when none is.
       before: Versions that were stable, in the order in which they were replaced; the last is the one to go back to.
-      pinned: Whether a schedule's run may not promote by itself.
+      pinned_by: Number of the decision since which a schedule's run may not promote by itself; 0 while it may.
       kept: Versions that retention must not remove, whatever their age.
       pruned: Versions that retention has removed.
     """
@@ -43,9 +43,14 @@ class ServingState:
     number: int = 0
     stable: int = 0
     before: tuple[int, ...] = ()
-    pinned: bool = False
+    pinned_by: int = 0
     kept: frozenset[int] = frozenset()
     pruned: frozenset[int] = frozenset()
+
+    @property
+    def pinned(self) -> bool:
+        """Whether a schedule's run may not promote by itself."""
+        return self.pinned_by > 0
 
     @property
     def previous(self) -> int:
@@ -60,24 +65,6 @@ class ServingState:
         """
         return tuple(version for version in (self.previous, self.stable) if 0 < version <= self.stable)
 
-    def after(self, entry: Entry) -> ServingState:
-        """The state once one more decision was taken."""
-        state = dataclasses.replace(self, number=entry.number)
-        version = int(entry.says.get("version", 0))
-        if entry.kind == PROMOTE:
-            return dataclasses.replace(state, stable=version, before=(*self.before, self.stable) if self.stable else ())
-        if entry.kind == ROLLBACK:
-            return dataclasses.replace(state, stable=version, before=_upto(self.before, version), pinned=True)
-        if entry.kind in (PIN, UNPIN):
-            return dataclasses.replace(state, pinned=entry.kind == PIN)
-        if entry.kind == KEEP:
-            return dataclasses.replace(state, kept=self.kept | {version})
-        if entry.kind == LET_GO:
-            return dataclasses.replace(state, kept=self.kept - {version})
-        if entry.kind == PRUNE:
-            return dataclasses.replace(state, pruned=self.pruned | {version})
-        return state
-
 
 def subject(model: str) -> str:
     """The journal's subject for what is served of a model."""
@@ -86,18 +73,46 @@ def subject(model: str) -> str:
 
 def fold(entries: Iterable[Entry]) -> ServingState:
     """The state that a journal leads to."""
-    state = ServingState()
-    for entry in entries:
-        state = state.after(entry)
-    return state
+    return _fold(((entry.number, entry.kind, int(entry.says.get("version", 0))) for entry in entries), ServingState())
 
 
-def read(store: Store, model: str) -> ServingState:
-    """A model's state by what is on record."""
-    return fold(journal.entries(store, subject(model)))
+def read(store: Store, model: str, since: ServingState | None = None) -> ServingState:
+    """A model's state by what is on record.
+
+    Args:
+      store: The MLMD database.
+      model: The model's name.
+      since: A state that was read before; only what was decided after it is read then.
+    """
+    since = since or ServingState()
+    return _fold(journal.outline(store, subject(model), "version", after=since.number), since)
 
 
-def _upto(before: tuple[int, ...], version: int) -> tuple[int, ...]:
-    """The versions that were stable before the last time that one was."""
-    last = max((i for i, old in enumerate(before) if old == version), default=len(before))
-    return before[:last]
+def _fold(steps: Iterable[tuple[int, str, int]], since: ServingState) -> ServingState:
+    """Takes number, kind and version of each decision after a state, in one pass however many there are."""
+    number, stable, pinned_by = since.number, since.stable, since.pinned_by
+    before, kept, pruned = list(since.before), set(since.kept), set(since.pruned)
+    for number, kind, version in steps:
+        if kind == PROMOTE:
+            before += [stable] if stable else []
+            stable = version
+        elif kind == ROLLBACK:
+            _go_back(before, version)
+            stable, pinned_by = version, number
+        elif kind in (PIN, UNPIN):
+            pinned_by = number if kind == PIN else 0
+        elif kind == KEEP:
+            kept.add(version)
+        elif kind == LET_GO:
+            kept.discard(version)
+        elif kind == PRUNE:
+            pruned.add(version)
+    return ServingState(number, stable, tuple(before), pinned_by, frozenset(kept), frozenset(pruned))
+
+
+def _go_back(before: list[int], version: int) -> None:
+    """Leaves what was stable before the last time that a version was; everything where it never was."""
+    for place in range(len(before) - 1, -1, -1):
+        if before[place] == version:
+            del before[place:]
+            return

@@ -48,10 +48,39 @@ class Entry:
     id: int
 
 
-def entries(store: Store, subject: str) -> list[Entry]:
-    """A subject's journal, oldest entry first."""
+def entries(store: Store, subject: str, *, saying: tuple[str, int] | None = None) -> list[Entry]:
+    """A subject's journal, oldest entry first.
+
+    Args:
+      store: The MLMD database.
+      subject: What the decisions are about.
+      saying: A word and a whole number, such as `("version", 20131001000001)` or `("number", 7)`: only the entries that say so.
+    """
     with store.reading() as connection:
-        return _entries(connection, subject)
+        return _entries(connection, subject, saying=saying)
+
+
+def outline(store: Store, subject: str, word: str, *, after: int = 0) -> list[tuple[int, str, int]]:
+    """Number, kind and one whole number of each entry, oldest first: a tenth of what reading them in full takes.
+
+    Args:
+      store: The MLMD database.
+      subject: What the decisions are about.
+      word: Which whole number of those that an entry says; 0 where it does not say it.
+      after: Only what follows the entry of that number; entries never change, so whoever knows the earlier ones needs no more.
+    """
+    mine = _of(subject)
+    number, kind, said = (t.execution_property.alias() for _ in range(3))
+    query = (
+        sa.select(number.c.int_value, kind.c.string_value, said.c.int_value)
+        .select_from(mine)
+        .join(number, _named(number, mine, _NUMBER))
+        .join(kind, _named(kind, mine, _KIND))
+        .outerjoin(said, _named(said, mine, word))
+        .where(number.c.int_value > after)
+    )
+    with store.reading() as connection:
+        return sorted((place, name, whole or 0) for place, name, whole in connection.execute(query))
 
 
 def append(store: Store, subject: str, after: int, kind: str, says: Mapping[str, str | int], artifacts: Sequence[int] = ()) -> Entry:
@@ -74,13 +103,13 @@ def append(store: Store, subject: str, after: int, kind: str, says: Mapping[str,
         raise StoreError(f"an entry of {subject} says {', '.join(taken)}, which the journal says itself; name it otherwise")
     try:
         with store.writing() as connection:
-            found = _entries(connection, subject)
-            if found and found[-1].number != after:
-                raise _overtaken(subject, after, found)
+            if not _is_last(connection, subject, after):
+                raise _overtaken(subject, _entries(connection, subject, after=after))
             entry = _insert(connection, subject, after + 1, kind, says, artifacts)
             fault_points.reached("journal.written")
     except sa.exc.IntegrityError:
-        raise _overtaken(subject, after, entries(store, subject)) from None
+        with store.reading() as connection:
+            raise _overtaken(subject, _entries(connection, subject, after=after)) from None
     fault_points.reached("journal.committed")
     return entry
 
@@ -113,33 +142,52 @@ def _insert(
     return Entry(subject, number, kind, dict(says), now, execution_id)
 
 
-def _entries(connection: sa.Connection, subject: str) -> list[Entry]:
-    mine = (
-        sa.select(t.execution_property.c.execution_id)
-        .join(t.execution, t.execution.c.id == t.execution_property.c.execution_id)
+def _is_last(connection: sa.Connection, subject: str, number: int) -> bool:
+    """Whether a subject's journal ends with that number, 0 for an empty one, by the names of two entries alone."""
+    names = [f"{subject}#{n}" for n in (number, number + 1)]
+    query = sa.select(t.execution.c.name).join(t.type_, t.type_.c.id == t.execution.c.type_id).where(t.type_.c.name == DECISION_TYPE)
+    there = set(connection.execute(query.where(t.execution.c.name.in_(names))).scalars())
+    return names[1] not in there and (number == 0 or names[0] in there)
+
+
+def _of(subject: str) -> sa.Subquery:
+    """A subject's entries: their executions and when they were written.
+
+    Joined with, never listed by id: SQLite allows 32,766 variables in a statement and PostgreSQL 65,535, fewer than some years of hours.
+    """
+    own = t.execution_property
+    return (
+        sa.select(own.c.execution_id, t.execution.c.create_time_since_epoch.label("moment"))
+        .join(t.execution, t.execution.c.id == own.c.execution_id)
         .join(t.type_, t.type_.c.id == t.execution.c.type_id)
         .where(t.type_.c.name == DECISION_TYPE)
-        .where(
-            t.execution_property.c.name == _SUBJECT,
-            t.execution_property.c.is_custom_property.is_(True),
-            t.execution_property.c.string_value == subject,
-        )
+        .where(own.c.name == _SUBJECT, own.c.is_custom_property.is_(True), own.c.string_value == subject)
+        .subquery()
     )
-    moments = {
-        r.id: r.create_time_since_epoch
-        for r in connection.execute(sa.select(t.execution.c.id, t.execution.c.create_time_since_epoch).where(t.execution.c.id.in_(mine)))
-    }
-    said: dict[int, dict[str, Any]] = {i: {} for i in moments}
-    for row in connection.execute(sa.select(t.execution_property).where(t.execution_property.c.execution_id.in_(list(moments)))):
-        said[row.execution_id][row.name] = row.string_value if row.string_value is not None else row.int_value
-    found = [
-        Entry(subject, int(own.pop(_NUMBER)), str(own.pop(_KIND)), {k: v for k, v in own.items() if k != _SUBJECT}, moments[i], i)
-        for i, own in said.items()
-    ]
-    return sorted(found, key=lambda entry: entry.number)
 
 
-def _overtaken(subject: str, after: int, found: Sequence[Entry]) -> Overtaken:
-    newer = [entry for entry in found if entry.number > after]
-    told = "; ".join(f"{entry.number}: {entry.kind} by {entry.says.get('who') or 'nobody named'}" for entry in newer) or "none"
+def _named(said: sa.Alias, mine: sa.Subquery, name: str) -> sa.ColumnElement[bool]:
+    """What an entry says under a name."""
+    return sa.and_(said.c.execution_id == mine.c.execution_id, said.c.name == name, said.c.is_custom_property.is_(True))
+
+
+def _entries(connection: sa.Connection, subject: str, *, after: int = 0, saying: tuple[str, int] | None = None) -> list[Entry]:
+    mine = _of(subject)
+    number, said, also = (t.execution_property.alias() for _ in range(3))
+    query = (
+        sa.select(mine, number.c.int_value.label("number"), said.c.name, said.c.string_value, said.c.int_value)
+        .join(number, _named(number, mine, _NUMBER))
+        .join(said, said.c.execution_id == mine.c.execution_id)
+        .where(number.c.int_value > after, said.c.name.not_in([_SUBJECT, _NUMBER]))
+    )
+    if saying is not None:
+        query = query.join(also, _named(also, mine, saying[0])).where(also.c.int_value == saying[1])
+    found: dict[int, tuple[int, int, dict[str, Any]]] = {}
+    for execution_id, moment, place, name, text, whole in connection.execute(query):
+        found.setdefault(place, (execution_id, moment, {}))[2][name] = whole if text is None else text
+    return [Entry(subject, place, str(own.pop(_KIND)), own, moment, i) for place, (i, moment, own) in sorted(found.items())]
+
+
+def _overtaken(subject: str, found: Sequence[Entry]) -> Overtaken:
+    told = "; ".join(f"{entry.number}: {entry.kind} by {entry.says.get('who') or 'nobody named'}" for entry in found) or "none"
     return Overtaken(f"{subject} was decided on by somebody else meanwhile ({told}); look at it again and decide anew")

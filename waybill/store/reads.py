@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,6 +15,7 @@ from waybill.store.connection import Store
 STATES = {0: "UNKNOWN", 1: "NEW", 2: "RUNNING", 3: "COMPLETE", 4: "FAILED", 5: "CACHED", 6: "CANCELED"}
 SUCCESSFUL = ("COMPLETE", "CACHED")
 _INPUT, _OUTPUT, _INTERNAL_OUTPUT = 3, 4, 6
+_BATCH = 5_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,15 +128,14 @@ def inputs(store: Store, execution_id: int) -> dict[str, list[ArtifactRow]]:
 
 def artifacts_by_id(store: Store, ids: Sequence[int]) -> dict[int, ArtifactRow]:
     """Artifacts by MLMD id."""
-    query = (
-        sa.select(t.artifact.c.id, t.type_.c.name, t.artifact.c.uri)
-        .join(t.type_, t.type_.c.id == t.artifact.c.type_id)
-        .where(t.artifact.c.id.in_(list(ids)))
-    )
+    query = sa.select(t.artifact.c.id, t.type_.c.name, t.artifact.c.uri).join(t.type_, t.type_.c.id == t.artifact.c.type_id)
+    found = {}
     with store.reading() as connection:
-        rows = connection.execute(query).all()
-        properties = _properties(connection, t.artifact_property, [r.id for r in rows])
-    return {r.id: ArtifactRow(r.id, r.name, r.uri or "", properties[r.id]) for r in rows}
+        for some in _batches(ids):
+            rows = connection.execute(query.where(t.artifact.c.id.in_(some))).all()
+            properties = _properties(connection, t.artifact_property, some)
+            found |= {r.id: ArtifactRow(r.id, r.name, r.uri or "", properties[r.id]) for r in rows}
+    return found
 
 
 def producer(store: Store, artifact_id: int) -> int | None:
@@ -226,8 +226,15 @@ def _artifacts(store: Store, execution_id: int, kinds: tuple[int, ...]) -> dict[
 def _properties(connection: sa.Connection, table: sa.Table, ids: Sequence[int]) -> dict[int, dict[str, Any]]:
     owner = next(iter(table.c))
     values: dict[int, dict[str, Any]] = defaultdict(dict)
-    for row in connection.execute(sa.select(table).where(owner.in_(list(ids)))):
-        present = [v for v in (row.string_value, row.int_value, row.double_value, row.bool_value) if v is not None]
-        if present:
-            values[row[0]][row.name] = present[0]
+    for some in _batches(ids):
+        for row in connection.execute(sa.select(table).where(owner.in_(some))):
+            present = [v for v in (row.string_value, row.int_value, row.double_value, row.bool_value) if v is not None]
+            if present:
+                values[row[0]][row.name] = present[0]
     return values
+
+
+def _batches(ids: Sequence[int]) -> Iterator[Sequence[int]]:
+    """Ids, few enough at a time to be the variables of one statement: SQLite allows 32,766 and PostgreSQL 65,535."""
+    for first in range(0, len(ids), _BATCH):
+        yield ids[first : first + _BATCH]
