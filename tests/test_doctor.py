@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import shutil
+import time
 
 import pytest
 import released_pipeline
@@ -118,6 +120,63 @@ def test_a_lost_spec_is_told(small: Installation, doctor) -> None:
     next(small.settings.specs.glob(f"{spec.digest[7:]}*")).unlink()
     status, told = doctor()
     assert status == 1 and f"the store names run spec {spec.digest}" in told
+
+
+def test_artifacts_of_a_unit_that_mlmd_does_not_know_are_told_once_they_are_old_and_nobody_works_on_them(small, doctor) -> None:
+    folder = small.settings.artifacts / "small" / "small.201301010000.g9"
+    aged(folder / "trainer" / "model" / "7" / "saved_model.pb")
+    with lease(small.settings.leases, folder.name, "trainer", print):
+        assert doctor()[0] == 0, "one that is at work is left alone"
+    status, told = doctor("--repair")
+    assert status == 1 and f"{str(folder)!r} is there, but MLMD knows no unit" in told and "remove the folder" in told
+    assert told.count("MLMD knows no unit") == 1, "the folders of real runs are old or young, and known"
+    os.utime(folder / "trainer" / "model" / "7")
+    assert doctor()[0] == 0, "one that was touched a moment ago may be at work elsewhere"
+
+
+def test_a_spec_that_belongs_to_no_generation_is_told(small: Installation, doctor) -> None:
+    real = next(small.settings.specs.glob("*.json"))
+    aged(real)
+    aged(small.settings.specs / f"{'0' * 64}.json", real.read_text())
+    aged(small.settings.specs / ".half", "{")
+    (small.settings.specs / f"{'1' * 64}.json").write_text("{")
+    status, told = doctor()
+    assert status == 1 and told.count("no generation in the store") == 2 and "2 disagreements" in told
+    assert "is a spec of small, 2013-" in told and "is no whole spec" in told and "remove the file" in told
+
+
+def test_what_an_attempt_left_for_the_next_one_is_told_when_none_comes(small: Installation, doctor) -> None:
+    killed = small.freeze(Q2, "killed", kind="scheduled")
+    small.run(killed, upto="data_gate")
+    of_none, done = "small.209901010000.g1", "small.201301010000.g1"
+    for unit in (killed.run, done, of_none):
+        aged(small.settings.scratch / "small" / unit / "trainer" / "checkpoint")
+    aged(small.settings.scratch / "orders" / "some-job")
+    (small.settings.scratch / "small" / killed.run / "pusher").mkdir()
+    with lease(small.settings.leases, killed.run, "trainer", print):
+        assert "2 disagreements" in doctor()[1], "one that is at work is left alone"
+    status, told = doctor()
+    assert status == 1 and "3 disagreements" in told
+    assert f"trainer of {killed.run}\n" in told and "clear trainer of that run, which goes on from there" in told
+    assert "its node has succeeded since" in told and "MLMD knows no unit of work" in told
+
+
+def test_a_base_path_of_a_model_that_nobody_knows_is_told(small: Installation, doctor) -> None:
+    for model in ("small", "stranger"):
+        aged(small.settings.serving / model / "1.txt")
+    (small.settings.serving / "begun").mkdir()
+    status, told = doctor()
+    assert status == 1 and "the Serving base path of stranger" in told and "move it away" in told and "1 disagreement (" in told
+
+
+def aged(file: pathlib.Path, text: str = "") -> None:
+    """Makes a file, unless it is there, and lets it and the folders around it be as old as what nobody works on."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if not file.exists():
+        file.write_text(text)
+    long_ago = time.time() - 2 * 24 * 3600
+    for path in (file, *file.parents[:4]):
+        os.utime(path, (long_ago, long_ago))
 
 
 def test_a_machine_gets_the_findings_as_json(small: Installation, doctor) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from waybill.cli import load
 from waybill.cli.airflow_client import AirflowRefused, AirflowUnreachable
 from waybill.cli.services import AirflowService
-from waybill.launch import left_open, specs
+from waybill.launch import left_open, specs, unclaimed
 from waybill.launch.backends import end_with_standard_input
 from waybill.launch.errors import LaunchError
 from waybill.launch.lease import is_held
@@ -21,7 +21,7 @@ from waybill.records.finding import Finding
 from waybill.records.graph import Graph
 from waybill.records.run_spec import RunSpec
 from waybill.records.settings import Settings
-from waybill.serving import disagreements
+from waybill.serving import disagreements, state
 from waybill.serving.errors import ServingError
 from waybill.store import generations
 from waybill.store.connection import Store
@@ -36,15 +36,27 @@ def doctor(args: argparse.Namespace) -> int:
     store = Store(settings.store_url)
     names = [args.pipeline] if args.pipeline else load.names()
     graphs = [load.graph_of(name) for name in names]
-    found = [finding for graph in graphs for finding in _look(store, settings, graph)]
+    found = _everything(store, settings, graphs)
     if args.repair:
         _repair(found)
-        found = [finding for graph in graphs for finding in _look(store, settings, graph)]
+        found = _everything(store, settings, graphs)
     if args.json:
         print(json.dumps({"findings": [finding.to_json() for finding in found]}, indent=1))
     else:
         _tell(found, looked_at=", ".join(names), repaired=args.repair)
     return 1 if found else 0
+
+
+def _everything(store: Store, settings: Settings, graphs: Sequence[Graph]) -> list[Finding]:
+    """What disagrees about each pipeline, and what lies about that belongs to none."""
+    models = {*load.names(), *(graph.settings.name for graph in graphs), *state.models(store)}
+    return [
+        *(finding for graph in graphs for finding in _look(store, settings, graph)),
+        *unclaimed.artifact_folders(store, settings),
+        *unclaimed.spec_files(store, settings),
+        *unclaimed.scratch_folders(store, settings),
+        *unclaimed.base_paths(settings, models),
+    ]
 
 
 def _look(store: Store, settings: Settings, graph: Graph) -> list[Finding]:

@@ -27,6 +27,9 @@ PROMOTE, ROLLBACK, PIN, UNPIN, REQUEST, DECLINE, KEEP, LET_GO, PRUNE = (
 )
 
 
+_SERVING = "serving/"
+
+
 @dataclasses.dataclass(frozen=True)
 class ServingState:
     """What was decided about a model, taken together.
@@ -68,7 +71,12 @@ class ServingState:
 
 def subject(model: str) -> str:
     """The journal's subject for what is served of a model."""
-    return f"serving/{model}"
+    return f"{_SERVING}{model}"
+
+
+def models(store: Store) -> list[str]:
+    """The models that there are decisions about."""
+    return [about.removeprefix(_SERVING) for about in journal.subjects(store) if about.startswith(_SERVING)]
 
 
 def fold(entries: Iterable[Entry]) -> ServingState:

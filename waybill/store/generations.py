@@ -100,6 +100,12 @@ def all_frozen(store: Store, pipeline: str) -> list[str]:
         return list(connection.execute(mine).scalars())
 
 
+def every_frozen(store: Store) -> list[str]:
+    """Digests of all specs of all pipelines."""
+    with store.reading() as connection:
+        return list(connection.execute(sa.select(g.c.spec).where(g.c.spec.is_not(None))).scalars())
+
+
 def of_spec(store: Store, pipeline: str, span: int, spec: str) -> Generation | None:
     """The generation that a spec was frozen for."""
     with store.reading() as connection:

@@ -60,6 +60,13 @@ def entries(store: Store, subject: str, *, saying: tuple[str, int] | None = None
         return _entries(connection, subject, saying=saying)
 
 
+def subjects(store: Store) -> list[str]:
+    """What there are decisions about, each once; by the first entry that each has."""
+    query = sa.select(t.execution.c.name).join(t.type_, t.type_.c.id == t.execution.c.type_id).where(t.type_.c.name == DECISION_TYPE)
+    with store.reading() as connection:
+        return sorted(name.removesuffix("#1") for name in connection.execute(query.where(t.execution.c.name.endswith("#1"))).scalars())
+
+
 def outline(store: Store, subject: str, word: str, *, after: int = 0) -> list[tuple[int, str, int]]:
     """Number, kind and one whole number of each entry, oldest first: a tenth of what reading them in full takes.
 

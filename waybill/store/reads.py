@@ -110,6 +110,13 @@ def open_executions(store: Store, pipeline: str) -> list[tuple[ExecutionRow, str
     return [(ExecutionRow(r.id, r.name, STATES[r.last_known_state], {}), r.unit, r.node.removeprefix(prefix)) for r in rows]
 
 
+def units(store: Store) -> set[str]:
+    """Names of all units of work on record."""
+    query = sa.select(t.context.c.name).join(t.type_, t.type_.c.id == t.context.c.type_id).where(t.type_.c.name == "pipeline_run")
+    with store.reading() as connection:
+        return set(connection.execute(query).scalars())
+
+
 def successful_execution(store: Store, pipeline: str, unit: str, node: str) -> ExecutionRow | None:
     """The execution whose outputs count for a node in a unit, or None."""
     found = [e for e in executions(store, pipeline, unit, node) if e.successful]
