@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from waybill.records.distribution import PARAMS, Distribution
@@ -28,6 +30,20 @@ def test_a_run_that_says_nothing_trains_in_one_process() -> None:
 def test_a_step_learns_from_the_rows_of_all_devices(params: dict[str, object], replicas: int, rows: int) -> None:
     found = Distribution.of({**DEFAULTS, **params})
     assert (found.replicas, found.global_batch) == (replicas, rows)
+
+
+@pytest.mark.parametrize(
+    ("spread", "times"),
+    [
+        (Distribution(), 1),
+        (Distribution("mirrored", devices=4), 4),
+        (Distribution("multi_worker", workers=2, devices=4), 8),
+        (Distribution("parameter_server", workers=8, servers=2), 1),
+    ],
+)
+def test_the_learning_rate_grows_with_the_devices_that_train_together_where_that_is_asked_for(spread: Distribution, times: int) -> None:
+    assert spread.rate(0.25) == 0.25
+    assert dataclasses.replace(spread, scale_learning_rate=True).rate(0.25) == 0.25 * times
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def recipe(transform_output: tft.TFTransformOutput, learning_rate: float, distri
       learning_rate: Step size of Adam on one device.
       distribution: Over how many devices training is spread.
     """
-    rate = learning_rate * (distribution.replicas if distribution.scale_learning_rate else 1)
+    rate = distribution.rate(learning_rate)
     return Recipe(build=lambda: build(rate), parse=_parser(transform_output.transformed_feature_spec()))
 
 

@@ -129,6 +129,18 @@ class Distribution:
         """Rows in a step of all of them."""
         return self.replicas * self.batch_size
 
+    def rate(self, base: float) -> float:
+        """The learning rate of a step.
+
+        Args:
+          base: That of one device alone.
+
+        Returns:
+          With `scale_learning_rate`, so many times `base` as devices train together, since a step averages over so many times the rows
+          (the linear rule of Goyal et al., "Accurate, Large Minibatch SGD", 2017); else `base`.
+        """
+        return base * self.replicas if self.scale_learning_rate else base
+
     @property
     def places(self) -> tuple[Place, ...]:
         """The processes beside the one that asks for the training, in TensorFlow's words; none when that trains by itself."""
