@@ -24,9 +24,17 @@ DONE = NodeResult("trainer", Outcome.COMPLETE, "trained", run="tiny.1.g1", execu
 SERVE = """
 import ctypes, json, os, pathlib, signal, subprocess, sys, time
 from waybill.launch import host_child
+from waybill.launch.backends import ForkBackend
 from waybill.launch.host import Host
+from waybill.launch.units import Unit
+from waybill.launch.work import Work
 from waybill.records import settings, wire
+from waybill.records.interval import Interval, parse_moment
 from waybill.records.node import NodeResult
+from waybill.records.run_spec import Partition
+
+QUARTER = Interval(parse_moment("2013-01-01"), parse_moment("2013-04-01"))
+WORK = Work((), "trainer", 1, Unit("tiny.1.g1", Partition(QUARTER, "/", "sha256:" + "0" * 64, 1), QUARTER, False))
 
 def note(here, name, value):
     part = here / f".{name}"
@@ -71,6 +79,15 @@ def run(words):
         note(here, "pids-endless", [os.getpid()])
         while True:
             print("again and again")
+    if what == "eat":
+        # as `waybill node run` does: the command decides, and a fork of it executes
+        def eat(todo):
+            note(here, "pids-eater", [os.getpid()])
+            held = bytearray(b"x") * (400 << 20)
+            time.sleep(600)
+        result = ForkBackend(eat, 300 << 20, reap=False)(WORK, os.open(os.devnull, os.O_RDONLY))
+        print(result.to_line())
+        return 1
     if what == "wait":
         note(here, f"pids-{options['node']}", [os.getpid()])
         while not (here / "go").exists():

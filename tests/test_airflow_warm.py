@@ -99,6 +99,16 @@ def test_an_exception_an_exit_and_a_signal_are_told_apart_and_the_host_lives_on(
     assert run(host, "nothing") == DONE
 
 
+def test_a_command_that_eats_memory_ends_as_out_of_memory_and_the_host_lives_on_to_run_the_next(host: RunningHost) -> None:
+    before = host.status()["pid"]
+    result = run(host, "eat")
+    assert result.outcome is Outcome.KILLED
+    assert "killed by SIGKILL: it held 0." in result.message and "WAYBILL_NODE_MEMORY allows 0.3 GiB" in result.message
+    assert gone(host.noted("pids-eater"))
+    assert (host.status()["running"], host.status()["pid"]) == ([], before)
+    assert run(host, "nothing") == DONE
+
+
 def test_a_command_that_is_killed_leaves_nothing_not_even_what_left_its_group(host: RunningHost) -> None:
     process = NodeProcess("trainer", start(host, "hang"), print)
     thread, results = in_background(process)

@@ -136,23 +136,52 @@ def test_a_pipeline_that_runs_tensorflow_when_it_is_imported_keeps_the_host_from
     assert "runs a TensorFlow op when it is imported" in ended.stderr
 
 
-GREEDY = "import sys, time; sys.stdin.read(); held = bytearray(b'x') * (400 << 20); time.sleep(600)"
-MODEST = "import sys, time; sys.stdin.read(); time.sleep(1.5); open(int(sys.argv[-1]), 'w').write(%r)"
+GREEDY = "held = bytearray(b'x') * (400 << 20); time.sleep(600)"
+MODEST = "time.sleep(1.5)"
+COLD = "import sys, time; sys.stdin.read(); {work}; open(int(sys.argv[-1]), 'w').write({done!r})"
+FORKED = """
+import os, sys, time
+from waybill.launch.backends import ForkBackend
+from waybill.launch.work import Work
+from waybill.records.node import NodeResult
+def run(todo):
+    {work}
+    return NodeResult.from_line({done!r})
+print(ForkBackend(run, memory=300 << 20)(Work.from_text(sys.argv[1]), os.open(os.devnull, os.O_RDONLY)).to_line())
+"""
 BYSTANDER = "import sys; held = bytearray(b'x') * (400 << 20); print(flush=True); sys.stdin.read()"
 DONE = NodeResult("trainer", Outcome.COMPLETE, "done")
 
 
-@pytest.mark.parametrize(("code", "outcome"), [(GREEDY, Outcome.KILLED), (MODEST % DONE.to_line(), Outcome.COMPLETE)])
-def test_a_node_that_holds_more_memory_than_it_may_is_killed_and_told_so(code: str, outcome: Outcome) -> None:
+def cold(work: str, todo: Work) -> NodeResult:
+    """Does the work in an interpreter of its own."""
+    descriptor = os.open(os.devnull, os.O_RDONLY)
+    try:
+        code = COLD.format(work=work, done=DONE.to_line())
+        return ColdBackend([sys.executable, "-c", code], memory=300 << 20)(todo, descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def forked(work: str, todo: Work) -> NodeResult:
+    """Does the work in a fork, as every warm node and `waybill run` do; of a process that has run no TensorFlow op."""
+    command = [sys.executable, "-c", FORKED.format(work=work, done=DONE.to_line()), todo.to_text()]
+    done = subprocess.run(command, cwd=PROJECT, check=True, stdout=subprocess.PIPE, text=True, timeout=START)
+    result = NodeResult.from_line(done.stdout)
+    assert result is not None, done.stdout
+    return result
+
+
+@pytest.mark.parametrize("node", [cold, forked])
+@pytest.mark.parametrize(("work", "outcome"), [(GREEDY, Outcome.KILLED), (MODEST, Outcome.COMPLETE)])
+def test_a_node_that_holds_more_memory_than_it_may_is_killed_and_told_so(
+    node: Callable[[str, Work], NodeResult], work: str, outcome: Outcome
+) -> None:
     interval = Interval(parse_moment("2013-01-01"), parse_moment("2013-04-01"))
     todo = Work((), "trainer", 1, Unit("taxi.1.g1", Partition(interval, "/", "sha256:" + "0" * 64, 1), interval, shared=False))
-    descriptor = os.open(os.devnull, os.O_RDONLY)
     with subprocess.Popen([sys.executable, "-c", BYSTANDER], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as bystander:
         bystander.stdout.readline()
-        try:
-            result = ColdBackend([sys.executable, "-c", code], memory=300 << 20)(todo, descriptor)
-        finally:
-            os.close(descriptor)
+        result = node(work, todo)
         assert bystander.poll() is None, "it is another node's, or nobody's"
     assert result.outcome is outcome
     assert ("WAYBILL_NODE_MEMORY allows 0.3 GiB" in result.message) == (outcome is Outcome.KILLED)
