@@ -23,12 +23,18 @@ import test_training as t
 from harness import apart
 
 from waybill.cli.host import runs_tensorflow
-from waybill.launch.backends import die_with_parent
+from waybill.launch import memory
+from waybill.launch.backends import ForkBackend, die_with_parent
 from waybill.launch.process import prepare
 from waybill.launch.standby import fork
+from waybill.launch.units import Unit
+from waybill.launch.work import Work
 from waybill.records import settings as settings_lib
-from waybill.records.distribution import Distribution
-from waybill.training import network, pods
+from waybill.records.distribution import Distribution, Place
+from waybill.records.interval import Interval, parse_moment
+from waybill.records.node import NodeResult, Outcome
+from waybill.records.run_spec import Partition
+from waybill.training import cluster, network, pods
 
 ALONE: dict[str, Any] = {"batch_size": 12}
 DEVICES = {"strategy": "mirrored", "devices": 2, "batch_size": 6}
@@ -304,6 +310,62 @@ def test_when_a_process_fails_its_own_words_are_in_the_log_and_nothing_survives(
     )
     assert re.search(r"\[(chief|worker [01])\] .*DataLossError", failed.said)
     assert not any(process.is_running() for process in crew.values())
+
+
+def test_a_worker_that_eats_the_memory_of_its_node_is_named_with_what_it_held() -> None:
+    places = Distribution(**WORKERS).places
+    lands = Interval(parse_moment("2013-01-01"), parse_moment("2013-04-01"))
+    todo = Work((), "trainer", 1, Unit("taxi.1.g1", Partition(lands, "/", "sha256:" + "0" * 64, 1), lands, shared=False))
+
+    def live(place: Place, report: cluster.Report) -> None:
+        held = bytearray(b"x") * ((400 if place.index else 20) << 20)
+        time.sleep(60 if held else 0)
+
+    def node(_: Work) -> NodeResult:
+        cluster.run(places, live, 60, network.Given(["127.0.0.1:1", "127.0.0.1:2"]), print)
+        raise AssertionError("the workers have no end of their own")
+
+    def supervised() -> NodeResult:
+        with open(os.devnull) as lease:
+            return ForkBackend(node, memory=300 << 20)(todo, lease.fileno())
+
+    result = apart(supervised)
+    assert result.outcome is Outcome.KILLED
+    found = re.search(
+        r"it held 0\.[34] GiB of memory, 0\.[34] GiB of it worker 1 \(process ([0-9]+)\); WAYBILL_NODE_MEMORY", result.message
+    )
+    assert found, result.message
+    assert not psutil.pid_exists(int(found[1]))
+
+
+def test_of_several_that_ended_the_one_that_was_killed_is_blamed_and_memory_is_no_cause_of_another_end(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counter = tmp_path / "memory.events"
+    counter.write_text("low 0\noom 3\noom_kill 3\n")
+    monkeypatch.setattr(memory, "_counters", lambda: iter([tmp_path / "none", counter]))
+
+    def failure(end: int, killed: int) -> str:
+        """How a worker's end is told while the kernel has ended so many processes for their memory, it or others."""
+
+        def live(place: Place, report: cluster.Report) -> None:
+            if place.index == 2:
+                counter.write_text(f"low 0\noom 3\noom_kill {killed}\n")
+                os.kill(os.getpid(), end)
+            time.sleep(60)
+
+        with pytest.raises(cluster.WorkerFailed, match=rf"worker 2 of 3 processes was killed by {signal.Signals(end).name}") as told:
+            cluster.run(Distribution(**THREE).places, live, 60, network.Given(["127.0.0.1:1"] * 3), print)
+        return str(told.value)
+
+    def at(place: int, status: int) -> cluster._Member:
+        return cluster._Member(Place("worker", place), 1, 0, 0, 0.0, status=status)
+
+    assert "for want of memory" in failure(signal.SIGKILL, killed=4)
+    assert "for want of memory" not in failure(signal.SIGSEGV, killed=5), "another process of this machine was killed meanwhile"
+    assert "for want of memory" not in failure(signal.SIGKILL, killed=5), "nobody was, so that a person did it"
+    crew = [at(0, -signal.SIGSEGV), at(1, -signal.SIGKILL), at(2, 1)]
+    assert cluster._first_to_fail(crew, crew) is crew[1]
 
 
 def saved(folder: pathlib.Path) -> None:

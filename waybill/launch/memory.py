@@ -7,8 +7,10 @@ import os
 import pathlib
 import signal
 import threading
+from collections.abc import Iterator, Mapping
 
 _PROC = pathlib.Path("/proc")
+_GROUPS = pathlib.Path("/sys/fs/cgroup")
 _LOOK_EVERY = 0.5
 
 
@@ -25,7 +27,7 @@ class MemoryWatch:
     def __init__(self, pid: int, limit: int):
         self._pid = pid
         self._limit = limit
-        self._held = 0
+        self._held = ""
         self._over = threading.Event()
         self._killed_before = _kernel_kills()
 
@@ -43,23 +45,35 @@ class MemoryWatch:
             self._thread.join()
 
     def cause(self) -> str:
-        """Why a process was killed, if it was for its memory; else an empty text."""
+        """Why a process was killed by SIGKILL, if that was for its memory; else an empty text. No other end is asked about."""
         if self._held:
-            return f"it held {_gib(self._held)} of memory; WAYBILL_NODE_MEMORY allows {_gib(self._limit)}"
+            return f"it held {self._held}; WAYBILL_NODE_MEMORY allows {_gib(self._limit)}"
         if _kernel_kills() > self._killed_before:
-            return "the machine ran out of memory, and the kernel ended the process that held most (see dmesg)"
+            return "the kernel has ended a process here for want of memory meanwhile, most likely this one (see dmesg)"
         return ""
 
     def _watch(self) -> None:
         while not self._over.wait(_LOOK_EVERY):
-            pids = [self._pid, *descendants(self._pid)]
-            held = sum(private_memory(pid) for pid in pids)
-            if held > self._limit:
-                self._held = held
-                for pid in pids:
+            held = {pid: private_memory(pid) for pid in (self._pid, *descendants(self._pid))}
+            if sum(held.values()) > self._limit:
+                self._held = _told(held)
+                for pid in held:
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
                 return
+
+
+def _told(held: Mapping[int, int]) -> str:
+    """What processes hold together, and of several which holds most; a process of a training bears the name of its place."""
+    largest = max(held, key=lambda pid: held[pid])
+    most = f", {_gib(held[largest])} of it {_name(largest)} (process {largest})" if len(held) > 1 else ""
+    return f"{_gib(sum(held.values()))} of memory{most}"
+
+
+def _name(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return (_PROC / str(pid) / "comm").read_text().strip()
+    return "one that has ended"
 
 
 def descendants(pid: int) -> list[int]:
@@ -89,12 +103,25 @@ def _listed(folder: pathlib.Path) -> list[pathlib.Path]:
 
 
 def _kernel_kills() -> int:
-    """How many processes the kernel has ended for want of memory since it booted."""
-    with contextlib.suppress(OSError):
-        for line in (_PROC / "vmstat").read_text().splitlines():
-            if line.startswith("oom_kill "):
-                return int(line.split()[1])
+    """How many processes the kernel has ended for want of memory: of this control group where it counts them, else of the machine."""
+    for counter in _counters():
+        with contextlib.suppress(OSError):
+            for line in counter.read_text().splitlines():
+                if line.startswith("oom_kill "):
+                    return int(line.split()[1])
     return 0
+
+
+def _counters() -> Iterator[pathlib.Path]:
+    """Files that may count them, the one that is about the fewest other processes first; of control groups in their two versions."""
+    with contextlib.suppress(OSError):
+        for line in (_PROC / "self/cgroup").read_text().splitlines():
+            _, kinds, path = line.split(":", 2)
+            if not kinds:
+                yield _GROUPS / path.strip("/") / "memory.events"
+            elif "memory" in kinds.split(","):
+                yield _GROUPS / "memory" / path.strip("/") / "memory.oom_control"
+    yield _PROC / "vmstat"
 
 
 def _gib(size: int) -> str:

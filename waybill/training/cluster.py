@@ -16,7 +16,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from waybill.launch.backends import die_with_parent
+from waybill.launch.backends import be_called, die_with_parent
 from waybill.launch.errors import LaunchError
 from waybill.launch.memory import MemoryWatch
 from waybill.launch.standby import fork
@@ -96,6 +96,7 @@ def _start(place: Place, cluster: dict[str, list[str]], network: Network, work: 
 
     def live() -> int:
         os.setpgid(0, 0)
+        be_called(str(place))
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         for stream in (1, 2):
             os.dup2(its_output, stream)
@@ -156,11 +157,11 @@ def _attend(
 
 
 def _first_to_fail(crew: list[_Member], moving: list[_Member]) -> _Member | None:
-    """Who ended before the work was done; of several, one that was killed, since the others may have ended for want of it."""
+    """Who ended before the work was done; of several, one that was killed, by SIGKILL first: the others may have ended for want of it."""
     if all(member.status == 0 for member in moving):
         return None
     failed = [member for member in crew if member.status or (member.status == 0 and member not in moving)]
-    return min(failed, key=lambda member: member.status or 0, default=None)
+    return min(failed, key=lambda member: (member.status != -signal.SIGKILL, member.status or 0), default=None)
 
 
 def _read(member: _Member, descriptor: int, selector: selectors.BaseSelector, say: Callable[[str], None]) -> None:
