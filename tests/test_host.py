@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -15,7 +17,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from waybill.cli import host_status
+from waybill.cli import host, host_status, main
 from waybill.launch.backends import ColdBackend
 from waybill.launch.memory import descendants
 from waybill.launch.units import Unit
@@ -118,6 +120,43 @@ def test_a_host_whose_code_changes_starts_anew_as_the_same_process(copied: tuple
     wait(lambda: status(settings).get("age", 99) < 5, "a new host")
     assert status(settings)["pid"] == process.pid
     assert process.poll() is None
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "says"),
+    [
+        ("requirements.txt", "tfx==1.22.0\n", "the lock has changed since the host imported it"),
+        ("pipelines/taxi/features.py", "CODE = 2\n", "the code has changed since the host imported it"),
+        ("components/new.py", "CODE = 1\n", "the code has changed since the host imported it"),
+        ("requirements.txt", "tfx==1.21.0\n", ""),
+        ("README.md", "# Waybill\n", ""),
+    ],
+    ids=["another lock", "other code", "more code", "a lock written again", "a document"],
+)
+def test_a_host_notices_what_it_has_imported_and_nothing_else(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, file: str, text: str, says: str
+) -> None:
+    for name, content in {"requirements.txt": "tfx==1.21.0\n", "pipelines/taxi/features.py": "CODE = 1\n", "components/old.py": ""}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content)
+    monkeypatch.setattr(host, "PROJECT", tmp_path)
+    stale = host.staleness()
+    assert stale() == ""
+    (tmp_path / file).write_text(text)
+    assert stale() == says
+
+
+def test_the_unit_of_systemd_starts_what_there_is_with_settings_that_there_are() -> None:
+    unit = (PROJECT / "deploy/systemd/waybill-host.service").read_text()
+    [command] = re.findall(r"^ExecStart=(.+)$", unit, re.MULTILINE)
+    python, flag, module, *words = command.split()
+    [folder] = re.findall(r"^WorkingDirectory=(.+)$", unit, re.MULTILINE)
+    assert (python, flag) == (f"{folder}/{settings_lib.load({}).tfx_python.relative_to(PROJECT)}", "-m")
+    assert importlib.util.find_spec(module) is not None
+    assert main.parser().parse_args(words).verb == "host"
+    named = re.findall(r"^#?.*\bEnvironment=\"?([A-Za-z_]+)=", unit, re.MULTILINE)
+    known = set(re.findall(r"\bWAYBILL_[A-Z_]+\b", (PROJECT / "waybill/records/settings.py").read_text()))
+    assert named and set(named) <= known
 
 
 def test_a_pipeline_that_runs_tensorflow_when_it_is_imported_keeps_the_host_from_starting_and_is_named_as_the_reason(
