@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import pathlib
 import re
+import shutil
 import sys
 import types
 
@@ -13,6 +14,7 @@ import numpy as np
 import objsize
 import pytest
 import tensorflow as tf
+import tensorflow_data_validation as tfdv
 import trained_taxi
 from apache_beam.internal import cloudpickle_pickler
 from apache_beam.internal.cloudpickle import cloudpickle
@@ -20,12 +22,19 @@ from apache_beam.options import pipeline_options
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.transforms import core, userstate
 from tensorflow_transform import impl_helper
-from tfx.utils import dependency_utils
+from tfx.components.evaluator.executor import Executor as EvaluatorExecutor
+from tfx.components.statistics_gen.executor import Executor as StatisticsExecutor
+from tfx.dsl.components.base import base_beam_executor
+from tfx.types import standard_artifacts
+from tfx.utils import dependency_utils, path_utils, proto_utils
 
+from pipelines.taxi import policy
 from pipelines.taxi.pipeline import BEAM_ARGS
+from waybill.gates import model_evidence
 from waybill.launch import beam as launch_beam
 from waybill.launch.beam import build_quickly
 from waybill.launch.replaced import UnknownSource, replace, source_digest
+from waybill.records import digest
 
 
 @pytest.fixture(autouse=True)
@@ -160,6 +169,63 @@ def test_what_is_learned_and_transformed_is_the_same(tmp_path: pathlib.Path) -> 
         for name, values in numbers.items():
             # Means are sums in an order that differs from run to run, with Beam's own functions too.
             np.testing.assert_allclose(values, expected_numbers[name], atol=1e-5, err_msg=name)
+
+
+def test_statistics_are_the_same_to_the_byte_and_metrics_to_the_last_digits(tmp_path: pathlib.Path) -> None:
+    plain = trained_taxi.trained()
+    before = (statistics(plain, tmp_path / "plain-statistics"), metrics(plain, tmp_path / "plain-evaluation"))
+    build_quickly()
+
+    found = (statistics(plain, tmp_path / "statistics"), metrics(plain, tmp_path / "evaluation"))
+
+    assert digest.of_bytes(found[0]) == digest.of_bytes(before[0])
+    assert found[1].keys() == before[1].keys()
+    for name, values in found[1].items():
+        assert values == pytest.approx(before[1][name], rel=1e-6, nan_ok=True), name
+
+
+def statistics(trained: trained_taxi.Trained, folder: pathlib.Path) -> bytes:
+    """What the pipeline's StatisticsGen makes of a span, both splits, features in the order of their names."""
+    schema, made = standard_artifacts.Schema(), standard_artifacts.ExampleStatistics()
+    schema.uri, made.uri = str(trained.root / "schema"), str(folder)
+    StatisticsExecutor(context(folder)).Do(
+        {"examples": [trained.examples[0]], "schema": [schema]}, {"statistics": [made]}, {"exclude_splits": "[]"}
+    )
+    found = []
+    for split in ("train", "eval"):
+        [dataset] = tfdv.load_stats_binary(f"{folder}/Split-{split}/FeatureStats.pb").datasets
+        ordered = sorted(dataset.features, key=lambda feature: feature.path.step[0])
+        del dataset.features[:]
+        dataset.features.extend(ordered)
+        found.append(dataset.SerializeToString(deterministic=True))
+    assert all(len(each) > 1000 for each in found), "nothing was counted"
+    return b"".join(found)
+
+
+def metrics(trained: trained_taxi.Trained, folder: pathlib.Path) -> dict[str, dict[str, float]]:
+    """What the pipeline's Evaluator measures of the model, slice by slice."""
+    schema, model = standard_artifacts.Schema(), standard_artifacts.Model()
+    made, blessing = standard_artifacts.ModelEvaluation(), standard_artifacts.ModelBlessing()
+    schema.uri, model.uri, made.uri, blessing.uri = (
+        str(path) for path in (trained.root / "schema", *(folder / n for n in ("m", "e", "b")))
+    )
+    shutil.copytree(trained.model, path_utils.serving_model_path(model.uri))
+    EvaluatorExecutor(context(folder)).Do(
+        {"examples": list(trained.examples), "model": [model], "schema": [schema]},
+        {"evaluation": [made], "blessing": [blessing]},
+        {
+            "eval_config": proto_utils.proto_to_json(policy.eval_config()),
+            "example_splits": '["eval"]',
+            "fairness_indicator_thresholds": "null",
+        },
+    )
+    found = {s.name: dict(s.candidate) for s in model_evidence.read(folder / "e", folder / "b").slices}
+    assert len(found) > 3 and "auc" in found["overall"]
+    return found
+
+
+def context(folder: pathlib.Path) -> base_beam_executor.BaseBeamExecutor.Context:
+    return base_beam_executor.BaseBeamExecutor.Context(beam_pipeline_args=list(BEAM_ARGS), tmp_dir=f"{folder}/tmp/", unique_id="1")
 
 
 def vocabularies(graph: pathlib.Path) -> dict[str, bytes]:
