@@ -136,7 +136,7 @@ def inputs(store: Store, execution_id: int) -> dict[str, list[ArtifactRow]]:
 def artifacts_by_id(store: Store, ids: Sequence[int]) -> dict[int, ArtifactRow]:
     """Artifacts by MLMD id."""
     query = sa.select(t.artifact.c.id, t.type_.c.name, t.artifact.c.uri).join(t.type_, t.type_.c.id == t.artifact.c.type_id)
-    found = {}
+    found: dict[int, ArtifactRow] = {}
     with store.reading() as connection:
         for some in _batches(ids):
             rows = connection.execute(query.where(t.artifact.c.id.in_(some))).all()
