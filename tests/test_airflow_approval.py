@@ -23,6 +23,7 @@ from test_airflow_end_to_end import HERE, in_tfx, numbers, wait
 from waybill.cli import marked
 from waybill.cli.airflow_client import AirflowClient, AirflowRefused
 from waybill.cli.airflow_environment import MARK
+from waybill.cli.airflow_place import airflow_of
 from waybill.cli.services import AirflowService
 from waybill.records import settings as settings_lib
 
@@ -229,3 +230,28 @@ def test_the_doctors_dag_is_green_while_everything_agrees_and_red_with_the_disag
     wait(lambda: "NOTICE failed: doctor" in office.service.client().log("waybill_doctor", run, "doctor", 2), "the notice")
     assert config.read_text() == "evil", "it only looks"
     config.write_text(kept)
+
+
+def test_a_promoter_that_was_marked_as_success_by_hand_is_found_by_the_doctor_and_mended_by_a_clear(office: Office) -> None:
+    client = office.service.client()
+    run = office.trigger("alice", Q3)
+    client.set_task_state("small", run, "promoter", "success")  # before it has run, and so that it never will
+    wait(lambda: next(r["state"] for r in client.runs("small") if r["dag_run_id"] == run) == "success", "Airflow to call the run a success")
+    _, told = examine(office)
+    assert f"Airflow was asked at {client.address}" in told
+    assert f"Airflow has small/{run} as success; the store shows neither its end nor a gate that stopped it" in told
+    client.clear("small", run, ["promoter"])
+    wait(lambda: office.task(run)["state"] == "success" and client.xcom("small", run, "promoter")["promotion"] == "held", "a decision")
+    assert f"small/{run}" not in examine(office)[1]
+
+
+def test_another_airflow_that_the_settings_name_is_asked_with_a_password_or_a_token(office: Office, tmp_path: pathlib.Path) -> None:
+    client, login = office.service.client("bob"), tmp_path / "login"
+    client.runs("small")
+    for text in (":".join(office.service.login("bob")), client._token):
+        login.touch(mode=0o600)
+        login.write_text(text)
+        named = {"WAYBILL_HOME": str(tmp_path), "WAYBILL_AIRFLOW": client.address, "WAYBILL_AIRFLOW_LOGIN_FILE": str(login)}
+        asked, said = airflow_of(settings_lib.load(named))
+        assert said == f"Airflow was asked at {client.address}"
+        assert office.scheduled() in [run["dag_run_id"] for run in asked.runs("small")]

@@ -67,7 +67,8 @@ def test_every_dag_file_loads_without_error_and_without_anything_heavy(loaded: d
 
 def test_tasks_and_edges_of_every_dag_are_its_graphs(loaded: dict) -> None:
     for dag_id, tasks in loaded["dags"].items():
-        assert tasks == ({"doctor": []} if dag_id == "waybill_doctor" else edges(Graph.load(settings.graph_path(dag_id))))
+        ours = {"waybill_doctor": {"doctor": []}, "waybill_waiver": {"waiver": []}}
+        assert tasks == (ours.get(dag_id) or edges(Graph.load(settings.graph_path(dag_id))))
 
 
 def test_the_doctor_looks_once_a_day_from_the_first_on_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,9 +10,10 @@ import pytest
 from airflow.sdk.exceptions import TaskAwaitingInput
 from airflow_side import SPEC, FakeLauncher, TaskInstance, context, dag_run
 
-from waybill.orchestration import asking, promoter
+from waybill.orchestration import approval, asking
+from waybill.orchestration.approval import PATIENCE
 from waybill.orchestration.outcome import NodeStopped
-from waybill.orchestration.promoter import PATIENCE, PromoterOperator
+from waybill.orchestration.promoter import PromoterOperator
 from waybill.records.node import NodeResult, Outcome
 
 ASKED = {"promotion": {"outcome": "asked", "version": "20130401000001", "says": "needs two persons"}}
@@ -39,7 +40,7 @@ def launcher(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> FakeLau
 def shown(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """What Airflow is asked to show; there is none in this process to ask."""
     asked: list[dict[str, Any]] = []
-    monkeypatch.setattr(promoter, "upsert_hitl_detail", lambda **how: asked.append(how))
+    monkeypatch.setattr(approval, "upsert_hitl_detail", lambda **how: asked.append(how))
     return asked
 
 

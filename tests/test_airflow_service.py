@@ -182,11 +182,14 @@ def test_the_environment_holds_the_settings_and_nothing_that_leads_astray(tmp_pa
 
 
 def test_secrets_are_made_once_and_only_their_owner_may_read_them(tmp_path: pathlib.Path) -> None:
-    first = airflow_environment(settings.load(), tmp_path, 1, "m", {})
-    again = airflow_environment(settings.load(), tmp_path, 1, "m", {})
+    where = settings.load({"WAYBILL_HOME": str(tmp_path)})
+    first = airflow_environment(where, tmp_path, 1, "m", {})
+    again = airflow_environment(where, tmp_path, 1, "m", {})
     assert first == again
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert len(files) == 4
+    assert len(files) == 5
+    assert first["WAYBILL_ORCHESTRATOR_KEY"] == where.key_file.read_text()
+    assert "WAYBILL_ORCHESTRATOR_KEY" not in host_environment(where, "m", first), "nodes do not need it"
     assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
     assert password(tmp_path) in (tmp_path / "passwords.json").read_text()
 

@@ -49,7 +49,38 @@ def writable(path: pathlib.Path) -> pathlib.Path:
 
 
 def test_nothing_is_found_where_nothing_disagrees(small: Installation, doctor) -> None:
-    assert doctor() == (0, "no disagreements (small)\n")
+    status, told = doctor()
+    assert status == 0 and told.endswith("\nno disagreements (small)\n")
+
+
+def test_it_says_that_no_airflow_was_asked_when_none_was(small: Installation, doctor) -> None:
+    assert doctor()[1].startswith("Airflow was not asked: `make up` of this home has started none that runs, and WAYBILL_AIRFLOW names no")
+    assert json.loads(doctor("--json")[1])["airflow"].startswith("Airflow was not asked: ")
+
+
+def test_an_airflow_that_is_named_and_does_not_answer_is_a_finding(small: Installation, doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WAYBILL_AIRFLOW", "http://127.0.0.1:1/")
+    monkeypatch.setenv("WAYBILL_AIRFLOW_LOGIN", "ada:secret")
+    status, told = doctor()
+    assert status == 1 and "it cannot be asked at http://127.0.0.1:1: " in told and "secret" not in told
+
+
+@pytest.mark.parametrize(
+    ("mode", "text", "why"),
+    [(None, "", "nothing says how to log in there"), (0o644, "ada:secret", "of mode 0644; expected 0600"), (0o600, "", "nothing says how")],
+)
+def test_an_airflow_that_is_named_without_a_login_is_refused(
+    small: Installation, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, mode: int | None, text: str, why: str
+) -> None:
+    monkeypatch.setenv("WAYBILL_AIRFLOW", "http://127.0.0.1:1")
+    if mode is not None:
+        file = small.settings.home / "login"
+        file.write_text(text)
+        file.chmod(mode)
+        monkeypatch.setenv("WAYBILL_AIRFLOW_LOGIN_FILE", str(file))
+    assert command.main(["doctor", "small"]) == 2
+    said = capsys.readouterr().err
+    assert why in said and "secret" not in said
 
 
 @pytest.mark.parametrize("damage", ["a version is gone", "a version too many", "other bytes", "no config"])

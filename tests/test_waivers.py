@@ -22,7 +22,7 @@ from waybill.launch import waivers as lane
 from waybill.launch.gates import groundless
 from waybill.launch.installation import Installation as Around
 from waybill.launch.installation import entered
-from waybill.launch.waivers import Wish
+from waybill.launch.wish import Wish
 from waybill.records import digest
 from waybill.records.errors import RecordError, WaiverRefused
 from waybill.records.node import NodeResult, Outcome
@@ -346,12 +346,20 @@ def test_a_comparison_without_a_baseline_yet_is_left_as_it_was_judged(tiny: Inst
 # The command line.
 
 
+def speak_for_airflow(monkeypatch: pytest.MonkeyPatch, where: Installation, key: str = "k" * 64, mode: int = 0o600) -> None:
+    """Gives this process what a task of Airflow has."""
+    where.settings.key_file.write_text("k" * 64)
+    where.settings.key_file.chmod(mode)
+    monkeypatch.setenv("WAYBILL_ORCHESTRATOR_KEY", key)
+
+
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     """`waybill waive` on the tiny pipeline, which is not among those that go by name."""
 
     def run(tiny: Installation, *words: str) -> tuple[int, str]:
         monkeypatch.setenv("WAYBILL_HOME", str(tiny.settings.home))
+        speak_for_airflow(monkeypatch, tiny)
         monkeypatch.setattr(load, "graph_of", lambda name: tiny.graph)
         status = main.main(["waive", words[0], "tiny", *words[1:]])
         out, error = capsys.readouterr()

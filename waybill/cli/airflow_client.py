@@ -1,4 +1,4 @@
-"""Airflow's REST API -> plain values. Standard library only; speaks to loopback without any proxy."""
+"""Airflow's REST API -> plain values. Standard library only; speaks without any proxy."""
 
 from __future__ import annotations
 
@@ -39,12 +39,13 @@ class AirflowClient:
       address: Such as `http://127.0.0.1:8080`.
       user: Name to log in with; done at the first call that needs it.
       password: Their password.
+      token: A token of Airflow's API, instead of both.
     """
 
-    def __init__(self, address: str, user: str, password: str):
+    def __init__(self, address: str, user: str, password: str, *, token: str = ""):
         self.address = address
         self._login = {"username": user, "password": password}
-        self._token = ""
+        self._token = token
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def health(self) -> dict[str, Any]:
@@ -181,7 +182,7 @@ class AirflowClient:
         try:
             return self._send(method, f"/api/v2{path}", body, {"Authorization": f"Bearer {self._token}"})
         except AirflowRefused as error:
-            if error.status == 401:  # the token ended; the next call logs in again
+            if error.status == 401 and self._login["username"]:  # the token ended; the next call logs in again
                 self._token = ""
             raise
 

@@ -39,6 +39,8 @@ def airflow_environment(
     return {
         **host_environment(settings, mark, environ),
         **_notifier(settings),
+        **_login(settings),
+        "WAYBILL_ORCHESTRATOR_KEY": _once(settings.key_file, lambda: secrets.token_hex(32)),  # for Airflow's processes alone
         **direct,
         "AIRFLOW_HOME": str(home),
         "AIRFLOW_CONFIG": str(home / "airflow.cfg"),
@@ -69,6 +71,11 @@ def _notifier(settings: Settings) -> dict[str, str]:
     return {"WAYBILL_NOTIFIER": json.dumps({"class": notifier.path, **notifier.arguments})} if notifier else {}
 
 
+def _login(settings: Settings) -> dict[str, str]:
+    """How the doctor logs in where it asks another Airflow than this one."""
+    return {"WAYBILL_AIRFLOW_LOGIN": settings.airflow_login, "WAYBILL_AIRFLOW_LOGIN_FILE": str(settings.airflow_login_file or "")}
+
+
 def _waybill(settings: Settings) -> dict[str, str]:
     """The settings as variables, so that every task finds the same installation wherever it runs."""
     return {
@@ -87,6 +94,7 @@ def _waybill(settings: Settings) -> dict[str, str]:
         "WAYBILL_NOTIFY": ",".join(sorted(settings.notify)),
         "WAYBILL_DOCTOR_SCHEDULE": settings.doctor_schedule,
         "WAYBILL_AIRFLOW_USERS": ",".join(settings.airflow_users),
+        "WAYBILL_AIRFLOW": settings.airflow,
         "WAYBILL_FAULTS": str(settings.faults or ""),
     }
 

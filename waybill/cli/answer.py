@@ -10,6 +10,7 @@ import argparse
 from typing import Any
 
 from waybill.cli import load
+from waybill.cli.person import check_speaks_for_airflow
 from waybill.launch import specs
 from waybill.launch.account import me
 from waybill.launch.backends import end_with_standard_input
@@ -46,6 +47,8 @@ def answered(args: argparse.Namespace, graph: Graph, settings: Settings) -> Node
     """Takes the answer; whatever happens becomes a result."""
     store = Store(settings.store_url)
     try:
+        if args.says:
+            check_speaks_for_airflow("--who", settings)
         release = releases.find(store, graph.settings.name, args.version)
         _check_run(release, args.asked_by, settings)
         decided, refused = _decide(Desk(store, graph, settings), args)

@@ -124,7 +124,7 @@ def _served(settings: Settings, story: Story) -> list[str]:
         return _is_served(settings, story, promoted[-1], "after its scheduled runs")
     store = Store(settings.store_url)
     desk = Desk(store, load.graph_of(story.pipeline), settings)
-    me = person.on_behalf("")
+    me = person.myself()
     problems = _is_served(settings, story, promoted[-1], "after the backfill of an older interval")
     print("Somebody doubts the newest model: back to the one before, in one command; then it is put back.", flush=True)
     decisions: tuple[Callable[[], Decided], ...] = (

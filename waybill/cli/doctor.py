@@ -8,8 +8,8 @@ import json
 from collections.abc import Iterator, Sequence
 
 from waybill.cli import load
-from waybill.cli.airflow_client import AirflowRefused, AirflowUnreachable
-from waybill.cli.services import AirflowService
+from waybill.cli.airflow_client import AirflowClient, AirflowRefused, AirflowUnreachable
+from waybill.cli.airflow_place import airflow_of
 from waybill.launch import left_open, specs, unclaimed
 from waybill.launch.backends import end_with_standard_input
 from waybill.launch.errors import LaunchError
@@ -36,22 +36,24 @@ def doctor(args: argparse.Namespace) -> int:
     store = Store(settings.store_url)
     names = [args.pipeline] if args.pipeline else load.names()
     graphs = [load.graph_of(name) for name in names]
-    found = _everything(store, settings, graphs)
+    airflow, asked = airflow_of(settings)
+    found = _everything(store, settings, graphs, airflow)
     if args.repair:
         _repair(found)
-        found = _everything(store, settings, graphs)
+        found = _everything(store, settings, graphs, airflow)
     if args.json:
-        print(json.dumps({"findings": [finding.to_json() for finding in found]}, indent=1))
+        print(json.dumps({"findings": [finding.to_json() for finding in found], "airflow": asked}, indent=1))
     else:
+        print(asked)
         _tell(found, looked_at=", ".join(names), repaired=args.repair)
     return 1 if found else 0
 
 
-def _everything(store: Store, settings: Settings, graphs: Sequence[Graph]) -> list[Finding]:
+def _everything(store: Store, settings: Settings, graphs: Sequence[Graph], airflow: AirflowClient | None) -> list[Finding]:
     """What disagrees about each pipeline, and what lies about that belongs to none."""
     models = {*load.names(), *(graph.settings.name for graph in graphs), *state.models(store)}
     return [
-        *(finding for graph in graphs for finding in _look(store, settings, graph)),
+        *(finding for graph in graphs for finding in _look(store, settings, graph, airflow)),
         *unclaimed.artifact_folders(store, settings),
         *unclaimed.spec_files(store, settings),
         *unclaimed.scratch_folders(store, settings),
@@ -59,7 +61,7 @@ def _everything(store: Store, settings: Settings, graphs: Sequence[Graph]) -> li
     ]
 
 
-def _look(store: Store, settings: Settings, graph: Graph) -> list[Finding]:
+def _look(store: Store, settings: Settings, graph: Graph, airflow: AirflowClient | None) -> list[Finding]:
     name = graph.settings.name
     return [
         *left_open.dead_executions(store, settings, name),
@@ -68,7 +70,7 @@ def _look(store: Store, settings: Settings, graph: Graph) -> list[Finding]:
         *disagreements.base_path_shows(store, settings, name),
         *disagreements.unfinished_decisions(store, name, graph.nodes[-1].id),
         *_by_hand(store, settings, graph),
-        *_airflow(store, settings, graph),
+        *(_airflow(airflow, store, settings, graph) if airflow else ()),
     ]
 
 
@@ -92,18 +94,15 @@ def _tell(found: Sequence[Finding], looked_at: str, repaired: bool) -> None:
     print(f"{len(found) or 'no'} disagreement{'' if len(found) == 1 else 's'} ({looked_at})")
 
 
-def _airflow(store: Store, settings: Settings, graph: Graph) -> Iterator[Finding]:
-    """Where Airflow and the store say different things of a run; nothing when no Airflow of this installation runs."""
-    service = AirflowService(settings)
-    if not service.running():
-        return
+def _airflow(airflow: AirflowClient, store: Store, settings: Settings, graph: Graph) -> Iterator[Finding]:
+    """Where Airflow and the store say different things of a run."""
     name = graph.settings.name
     try:
-        states = {f"{name}/{run['dag_run_id']}": run["state"] for run in service.client().runs(name)}
+        states = {f"{name}/{run['dag_run_id']}": run["state"] for run in airflow.runs(name)}
     except (AirflowRefused, AirflowUnreachable) as error:
-        yield Finding(
-            "Airflow", f"it runs but cannot be asked: {error}", "it is starting, or overloaded", "ask again; else `make down`, `make up`"
-        )
+        cause = "it is starting, overloaded or down, or does not know the login or the pipeline"
+        mend = "ask again; else see to it, or to WAYBILL_AIRFLOW"
+        yield Finding("Airflow", f"it cannot be asked at {airflow.address}: {error}", cause, mend)
         return
     newest = {spec.trigger.run: spec for spec in _specs(store, settings, name) if spec.trigger.kind != "command_line"}
     for asked_by, spec in newest.items():

@@ -154,7 +154,7 @@ def _serving(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         if name in ("approve", "decline"):
             verb.add_argument("number", type=int, help="the request, as `waybill status` shows it")
         verb.add_argument("--why", required=True, help="the reason, for the record")
-        verb.add_argument("--as", dest="who", default="", metavar="USER", help="for orchestrators: the user who is logged in there")
+        verb.add_argument("--as", dest="who", default="", metavar="USER", help="for Airflow's own processes: who is logged in there")
 
 
 # Where a verb is carried out: module of this package, and function.
@@ -167,6 +167,8 @@ _CARRIED_OUT = {
     "run-spec": ("nodes", "freeze_run"),
     "node": ("nodes", "run"),
     "answer": ("answer", "answer"),
+    "ask-waiver": ("waiver_answer", "ask"),
+    "answer-waiver": ("waiver_answer", "answer"),
     "waive": ("waive", "waive"),
     "host": ("host", "host"),
     "serve": ("serve", "serve"),

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from waybill.cli import load, practice
+from waybill.cli.person import check_speaks_for_airflow
 from waybill.launch import freeze
 from waybill.launch.backends import ColdBackend, ForkBackend, end_with_standard_input, standby
 from waybill.launch.errors import LaunchError
@@ -52,6 +53,8 @@ def frozen(args: argparse.Namespace, settings: Settings, tell: Callable[[str], N
         interval = interval_from(pipeline, parse_moment(args.start))
         if args.end and Interval(interval.start, parse_moment(args.end)) != interval:
             raise RecordError(f"the interval was given an end of {args.end}; by the schedule it ends at {interval.end.isoformat()}")
+        if args.who:
+            check_speaks_for_airflow("--who", settings)
         trigger = Trigger(args.kind, args.who, args.run, args.ticket, args.reason, promote=args.promote)
         _check_wish(trigger)
         request = freeze.FreezeRequest(interval, json.loads(args.params), trigger)
@@ -129,10 +132,10 @@ def ready(ahead: bool) -> Callable[[list[str]], int]:
         args = parser().parse_args(words)
         if args.verb == "run-spec":
             return freeze_run(args)
-        if args.verb == "answer":
-            from waybill.cli import answer
+        if args.verb in ("answer", "ask-waiver", "answer-waiver"):
+            from waybill.cli import answer, waiver_answer
 
-            return answer.answer(args)
+            return {"answer": answer.answer, "ask-waiver": waiver_answer.ask, "answer-waiver": waiver_answer.answer}[args.verb](args)
         return _run(args, ForkBackend(execute_work, places.load().node_memory, ready=executing, reap=False))
 
     return command

@@ -1,4 +1,4 @@
-"""The words of what an orchestrator's tasks call: `waybill run-spec`, `waybill answer`, `waybill node run`."""
+"""The words of what an orchestrator's tasks call: `run-spec`, `answer`, `ask-waiver`, `answer-waiver`, `node run`."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     answer.add_argument("--who", default="", help="who answered")
     answer.add_argument("--why", default="", help="their reason")
     answer.add_argument("--lifeline", action="store_true", help="end when standard input is closed")
+    _add_waivers(verbs)
     node = verbs.add_parser("node", help="run one node of a frozen run").add_subparsers(dest="node_verb", metavar="run", required=True)
     run = node.add_parser("run", help="one attempt at one node; the last line is its result as JSON")
     run.add_argument("--spec", required=True, help="digest of the run spec, as run-spec printed it")
@@ -43,3 +44,25 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "--over", action="append", default=[], metavar="RUN", help="an older interval's run that is over though the store does not show it"
     )
     run.add_argument("--lifeline", action="store_true", help="end when standard input is closed")
+
+
+def _add_waivers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    ask = verbs.add_parser("ask-waiver", help="ask for a waiver as a user of the orchestrator; called by the task of its form")
+    ask.add_argument("pipeline")
+    ask.add_argument("--interval", required=True, help="start of the data interval")
+    ask.add_argument("--gate", default="", help="node id of the gate")
+    ask.add_argument("--rule", default="", help="exact name of the rule")
+    ask.add_argument("--subject", default="", help="exact subject, where the rule blocks on several")
+    ask.add_argument("--every-subject", action="store_true", help="all subjects that the rule blocks on")
+    ask.add_argument("--rebaseline", action="store_true", help="no rule of a gate: the interval's baseline is to be set aside")
+    ask.add_argument("--until", required=True, help="until when it holds")
+    ask.add_argument("--asked-in", required=True, help="the orchestrator's name of the run whose form was filled in; it asks once")
+    answer = verbs.add_parser("answer-waiver", help="pass on what a person answered to that; called by the same task")
+    answer.add_argument("pipeline")
+    answer.add_argument("number", type=int, help="the waiver")
+    answer.add_argument("--says", choices=("approve", "decline"), required=True, help="the answer")
+    for verb in (ask, answer):
+        verb.add_argument("--node", required=True, help="the task that passes it on")
+        verb.add_argument("--who", required=True, help="who asked or answered, as the orchestrator knows them")
+        verb.add_argument("--why", default="", help="their reason")
+        verb.add_argument("--lifeline", action="store_true", help="end when standard input is closed")

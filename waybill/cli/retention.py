@@ -24,7 +24,7 @@ def prune(args: argparse.Namespace) -> int:
     if not args.apply:
         print("nothing was removed; --apply does it")
         return 0
-    removed = retention.prune(store, settings, args.pipeline, args.keep, person.on_behalf(""), one_line("the reason", args.why))
+    removed = retention.prune(store, settings, args.pipeline, args.keep, person.myself(), one_line("the reason", args.why))
     print(f"removed {len(removed)} releases; their digests and chains stay on record")
     return 0
 
@@ -34,7 +34,7 @@ def keep(args: argparse.Namespace) -> int:
     store = Store(places.load().store_url)
     load.graph_of(args.pipeline)
     kept = args.verb == "keep"
-    changed = retention.keep(store, args.pipeline, args.version, kept, person.on_behalf(""), one_line("the reason", args.why))
+    changed = retention.keep(store, args.pipeline, args.version, kept, person.myself(), one_line("the reason", args.why))
     words = "kept for audit" if kept else "no longer kept for audit"
     print(f"release {args.version} is {words}{'' if changed else ' already'}")
     return 0

@@ -28,7 +28,7 @@ def decide(args: argparse.Namespace) -> int:
     store = Store(settings.store_url)
     graph = load.graph_of(args.pipeline)
     desk = Desk(store, graph, settings)
-    by, why = person.on_behalf(args.who), one_line("the reason", args.why)
+    by, why = person.on_behalf(args.who, settings), one_line("the reason", args.why)
     choices: dict[str, Callable[[], Decided]] = {
         "promote": lambda: desk.promote(args.version, by, why),
         "approve": lambda: desk.approve(args.number, by, why),

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from waybill.cli import load
 from waybill.cli.person import on_behalf
 from waybill.launch import waivers as lane
-from waybill.launch.waivers import Answer, Wish
+from waybill.launch.waivers import Answer
 from waybill.launch.window import interval_from
+from waybill.launch.wish import Wish
 from waybill.records import settings as places
 from waybill.records.graph import Graph
 from waybill.records.interval import parse_moment
@@ -37,14 +38,14 @@ def waive(args: argparse.Namespace) -> int:
 def _request(args: argparse.Namespace, graph: Graph, store: Store) -> int:
     interval = interval_from(graph.settings, parse_moment(args.interval))
     wish = Wish(interval, args.gate, args.rule, args.subject, args.every_subject, args.why, parse_moment(args.until))
-    answer = lane.request(store, graph, wish, on_behalf(args.on_behalf), _now())
+    answer = lane.request(store, graph, wish, on_behalf(args.on_behalf, places.load()), _now())
     return _asked(args, graph, answer)
 
 
 def _rebaseline(args: argparse.Namespace, graph: Graph, store: Store) -> int:
     interval = interval_from(graph.settings, parse_moment(args.interval))
     wish = Wish(interval, "", "", "", False, args.why, parse_moment(args.until))
-    return _asked(args, graph, lane.rebaseline(store, graph, wish, on_behalf(args.on_behalf), _now()))
+    return _asked(args, graph, lane.rebaseline(store, graph, wish, on_behalf(args.on_behalf, places.load()), _now()))
 
 
 def _asked(args: argparse.Namespace, graph: Graph, answer: Answer) -> int:
@@ -61,7 +62,7 @@ def _asked(args: argparse.Namespace, graph: Graph, answer: Answer) -> int:
 
 
 def _approve(args: argparse.Namespace, graph: Graph, store: Store) -> int:
-    answer = lane.approve(store, graph, args.number, args.why, on_behalf(args.on_behalf), _now())
+    answer = lane.approve(store, graph, args.number, args.why, on_behalf(args.on_behalf, places.load()), _now())
     waiver = answer.waiver
     print(f"waiver {waiver.number} {'is approved' if answer.fresh else 'was approved before'}: {_told(waiver)}")
     print(f"Clear {waiver.gate} with everything downstream in Airflow, or run the interval again here:")
@@ -70,7 +71,7 @@ def _approve(args: argparse.Namespace, graph: Graph, store: Store) -> int:
 
 
 def _withdraw(args: argparse.Namespace, graph: Graph, store: Store) -> int:
-    answer = lane.withdraw(store, graph, args.number, args.why, on_behalf(args.on_behalf))
+    answer = lane.withdraw(store, graph, args.number, args.why, on_behalf(args.on_behalf, places.load()))
     print(f"waiver {answer.waiver.number} {_taken_back(answer)}: {answer.waiver.withdrawn_why}")
     return 0
 

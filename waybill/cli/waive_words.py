@@ -38,7 +38,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
             dest="on_behalf",
             default="",
             metavar="PERSON",
-            help="for orchestrators: the person they have authenticated, such as airflow:alice; your own account is recorded beside it",
+            help="for Airflow's own processes: who is logged in there, such as airflow:alice; the account is recorded beside it",
         )
     listed = waive.add_parser("list", help="all waivers of a pipeline and what became of them")
     listed.add_argument("pipeline", help="name of the pipeline")

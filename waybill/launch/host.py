@@ -26,6 +26,7 @@ from waybill.records.wire import Decoder, WireError
 
 MAX_CLIENTS = 64
 PATIENCE = 10.0  # seconds that a client has for its request
+_VERBS = ("node", "run-spec", "answer", "ask-waiver", "answer-waiver")
 _LOOK_EVERY = 2.0  # seconds between two looks at the code
 
 
@@ -237,8 +238,8 @@ def _problem(client: _Client, message: dict[str, Any]) -> str:
     words, environment, folder, python = (message.get(key) for key in ("words", "environment", "folder", "python"))
     if message.get("do") != "run":
         return f"the request is to do {message.get('do')!r}; expected run or status"
-    if not isinstance(words, list) or not _texts(words) or words[:1] not in (["node"], ["run-spec"], ["answer"]):
-        return f"the command is {words!r}; expected `node run`, `run-spec` or `answer` with its options"
+    if not isinstance(words, list) or not _texts(words) or not words or words[0] not in _VERBS:
+        return f"the command is {words!r}; expected one of {', '.join(_VERBS)} with its options"
     if not isinstance(environment, dict) or not _texts([*environment, *environment.values()]):
         return "the environment is no object of texts"
     if not isinstance(folder, str) or not pathlib.Path(folder).is_dir():

@@ -8,39 +8,13 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 
-from waybill.launch.gates import latest_verdict
-from waybill.records.errors import RecordError, WaiverRefused
+from waybill.launch.wish import Wish, blocked, check_wish, check_words, rule_of, visible
+from waybill.records.errors import WaiverRefused
 from waybill.records.graph import Graph
-from waybill.records.interval import Interval
-from waybill.records.person import MAX_TEXT, Person, one_line, shown
-from waybill.records.verdict import Rule, RuleOutcome, Verdict
-from waybill.records.waivable import check_rule
+from waybill.records.person import Person, one_line
 from waybill.records.waiver import BASELINE, COMPARISON, Waiver
 from waybill.store import waivers
 from waybill.store.connection import Store
-
-
-@dataclasses.dataclass(frozen=True)
-class Wish:
-    """What is asked for.
-
-    Attributes:
-      interval: The one interval.
-      gate: Node id of the gate.
-      rule: Exact name of the rule.
-      subject: Exact subject; empty for the only one that the rule blocks on, or with `every_subject`.
-      every_subject: Whether all that the rule blocks on is meant.
-      why: Why.
-      until: The first instant at which it shall hold no more.
-    """
-
-    interval: Interval
-    gate: str
-    rule: str
-    subject: str
-    every_subject: bool
-    why: str
-    until: dt.datetime
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,11 +33,13 @@ def request(store: Store, graph: Graph, wish: Wish, by: Person, now: dt.datetime
       WaiverRefused: if there is nothing to waive, or policy does not allow it.
       Overtaken: if somebody else recorded something meanwhile.
     """
-    _check_wish(graph, wish, now)
     book = waivers.read(store, graph.settings.name)
-    verdict, artifact = _blocked(store, graph, wish)
-    rule = _rule(verdict, wish, graph.settings.waivers.max_subjects)
-    wanted = _wanted(wish, by, subject="" if wish.every_subject else rule.subject, found=_visible(rule.found))
+    if before := _asked_before(book, wish, by):
+        return Answer(before, fresh=False)
+    check_wish(graph, wish, now)
+    verdict, artifact = blocked(store, graph, wish)
+    rule = rule_of(verdict, wish, graph.settings.waivers.max_subjects)
+    wanted = _wanted(wish, by, subject="" if wish.every_subject else rule.subject, found=visible(rule.found))
     return _once(store, graph, book, wanted, by, now, [artifact])
 
 
@@ -76,9 +52,12 @@ def rebaseline(store: Store, graph: Graph, wish: Wish, by: Person, now: dt.datet
       Overtaken: if somebody else recorded something meanwhile.
     """
     graph.node(BASELINE)
-    _check_words(graph, wish, now)
+    wish = dataclasses.replace(wish, gate=BASELINE, rule=COMPARISON)
     book = waivers.read(store, graph.settings.name)
-    wanted = _wanted(dataclasses.replace(wish, gate=BASELINE, rule=COMPARISON), by, subject="releases of older intervals", found="")
+    if before := _asked_before(book, wish, by):
+        return Answer(before, fresh=False)
+    check_words(graph, wish, now)
+    wanted = _wanted(wish, by, subject="releases of older intervals", found="")
     return _once(store, graph, book, wanted, by, now, [])
 
 
@@ -130,7 +109,18 @@ def _wanted(wish: Wish, by: Person, subject: str, found: str) -> Waiver:
         expires=wish.until.isoformat(timespec="seconds"),
         requested_by=by.who,
         requested_at=0,
+        asked_in=wish.asked_in,
     )
+
+
+def _asked_before(book: waivers.Book, wish: Wish, by: Person) -> Waiver | None:
+    """What the same run has asked for, whatever became of it: a task that runs again repeats no wish that was declined or taken back."""
+    same = (wish.asked_in, by.who, wish.interval.start.isoformat(), wish.gate, wish.rule, wish.every_subject, wish.why)
+    for known in book.waivers if wish.asked_in else ():
+        said = (known.asked_in, known.requested_by, known.interval_start, known.gate, known.rule, known.every_subject, known.why)
+        if said == same and wish.subject in ("", known.subject):
+            return known
+    return None
 
 
 def _once(store: Store, graph: Graph, book: waivers.Book, wanted: Waiver, by: Person, now: dt.datetime, about: list[int]) -> Answer:
@@ -141,64 +131,9 @@ def _once(store: Store, graph: Graph, book: waivers.Book, wanted: Waiver, by: Pe
     return Answer(waivers.write_request(store, book, wanted, by.says(wanted.why), about), fresh=True)
 
 
-def _check_wish(graph: Graph, wish: Wish, now: dt.datetime) -> None:
-    gates = [n.id for n in graph.nodes if n.gate]
-    if wish.gate not in gates:
-        raise RecordError(f"no gate {shown(wish.gate)} in pipeline {graph.settings.name}; it has {', '.join(gates)}")
-    check_rule(wish.rule)
-    _check_words(graph, wish, now)
-
-
-def _check_words(graph: Graph, wish: Wish, now: dt.datetime) -> None:
-    one_line("--why", wish.why)
-    if wish.subject:
-        one_line("--subject", wish.subject)
-    if wish.subject and wish.every_subject:
-        raise RecordError("got --subject and --every-subject; expected one of them")
-    days = graph.settings.waivers.max_days
-    if not now < wish.until <= now + dt.timedelta(days=days):
-        raise WaiverRefused(
-            f"--until is {wish.until.isoformat()}; expected a moment after {now.isoformat(timespec='seconds')} and at most {days} days "
-            f"from it, as the policy of {graph.settings.name} says. A date means its beginning, in UTC"
-        )
-
-
-def _blocked(store: Store, graph: Graph, wish: Wish) -> tuple[Verdict, int]:
-    """The newest verdict of the gate for the interval, and its artifact."""
-    found = latest_verdict(store, graph, wish.interval, wish.gate)
-    if found is None:
-        raise WaiverRefused(
-            f"{wish.gate} has no verdict for {graph.settings.name} {wish.interval.label}; a waiver answers a verdict that says BLOCKED"
-        )
-    return found
-
-
-def _rule(verdict: Verdict, wish: Wish, at_once: int) -> Rule:
-    """A rule of the verdict that the wish is about."""
-    blocking = [r for r in verdict.rules if r.blocks or r.outcome is RuleOutcome.WAIVED]  # what is let pass can be asked for again
-    named = [r for r in blocking if r.name == wish.rule]
-    if not named:
-        names = ", ".join(sorted({r.name for r in blocking})) or "none"
-        raise WaiverRefused(f"{wish.rule} does not block in the newest verdict of {wish.gate} for {wish.interval.label}; blocking: {names}")
-    subjects = list(dict.fromkeys(r.subject for r in named))
-    told = "; ".join(_visible(s) for s in subjects[:10]) + (f"; and {len(subjects) - 10} more" if len(subjects) > 10 else "")
-    if wish.every_subject and len(named) > at_once:
-        raise WaiverRefused(f"{wish.rule} blocks on {len(named)} subjects, and the policy allows {at_once} at once; name each: {told}")
-    if wish.subject and wish.subject not in subjects:
-        raise WaiverRefused(f"{wish.rule} does not block on {shown(wish.subject)}; expected one of: {told}")
-    if not wish.subject and not wish.every_subject and len(subjects) > 1:
-        raise WaiverRefused(f"{wish.rule} blocks on {len(subjects)} subjects; name one with --subject, or say --every-subject: {told}")
-    return next(r for r in named if not wish.subject or r.subject == wish.subject)
-
-
 def _find(book: waivers.Book, number: int) -> Waiver:
     waiver = book.find(number)
     if waiver is None:
         known = ", ".join(str(w.number) for w in book.waivers) or "none"
         raise WaiverRefused(f"{book.pipeline} has no waiver {number}; there is {known}")
     return waiver
-
-
-def _visible(text: str) -> str:
-    """What a gate found, short and without what cannot be seen; it may quote the data."""
-    return "".join(c if c.isprintable() else "?" for c in text[:MAX_TEXT])

@@ -10,7 +10,7 @@ from airflow.sdk import DAG, BaseOperator, CronTriggerTimetable
 
 from waybill.orchestration.notice import Notice
 from waybill.orchestration.outcome import NodeFailed
-from waybill.orchestration.process import MAX_LOG_LINE, ColdCommand, child_environment, pasteable
+from waybill.orchestration.process import LOGIN, MAX_LOG_LINE, ColdCommand, child_environment, lent, pasteable
 from waybill.records import settings
 
 DAG_ID, TASK_ID = "waybill_doctor", "doctor"
@@ -37,7 +37,7 @@ class DoctorOperator(BaseOperator):
         if not python.is_file():
             raise NodeFailed(f"TFX's Python is not at {python}; install it with `make up`, or say where it is in WAYBILL_TFX_PYTHON")
         self.log.info("%s", pasteable(words, environment))
-        self._command = command = ColdCommand(words, environment)
+        self._command = command = ColdCommand(words, {**environment, **lent(os.environ, LOGIN)})
         said = ""
         for raw in command.output:
             if line := raw.decode(errors="replace").rstrip():

@@ -13,7 +13,7 @@ from airflow.sdk.exceptions import AirflowRescheduleException, AirflowRuntimeErr
 
 from waybill.orchestration import asking
 from waybill.orchestration.outcome import NodeFailed, NodeStopped, RetryWhatMayChange, conclude
-from waybill.orchestration.process import ColdCommand, Command, NodeProcess, child_environment, pasteable
+from waybill.orchestration.process import KEY, ColdCommand, Command, NodeProcess, child_environment, lent, pasteable
 from waybill.orchestration.warm import NoHost, WarmCommand
 from waybill.records import settings
 from waybill.records.errors import RecordError
@@ -34,8 +34,12 @@ class LauncherOperator(BaseOperator):
     def __init__(self, **kwargs: Any):
         super().__init__(**{"retry_policy": RetryWhatMayChange(), **kwargs})
 
-    def launch(self, words: Sequence[str]) -> NodeResult:
+    def launch(self, words: Sequence[str], *, names_people: bool = False) -> NodeResult:
         """Runs the command with its output in the task's log, until it ends or the task is killed.
+
+        Args:
+          words: The command.
+          names_people: Whether it says what users did who are logged in to Airflow; then it is given what shows that Airflow says so.
 
         Raises:
           NodeStopped: if TFX's Python is not where the settings say.
@@ -47,6 +51,8 @@ class LauncherOperator(BaseOperator):
         environment = child_environment(os.environ)
         cold = [str(python), "-m", "waybill.cli.main", *words]
         self.log.info("%s", pasteable(cold, environment))
+        if names_people:
+            environment |= lent(os.environ, KEY)
 
         def start() -> Command:
             try:
@@ -91,7 +97,7 @@ class RunSpecOperator(LauncherOperator):
             words = asking.asking(context).arguments()
         except RecordError as error:
             raise self.stopped(str(error)) from None
-        result = self.launch(["run-spec", self.pipeline, f"--ticket={asking.ticket(context['dag_run'])}", *words])
+        result = self.launch(["run-spec", self.pipeline, f"--ticket={asking.ticket(context['dag_run'])}", *words], names_people=True)
         if result.outcome is Outcome.NOT_LANDED:
             again = dt.datetime.now(dt.timezone.utc) + ASK_AGAIN
             self.log.info("%s; asking again at %s", result.message, again.isoformat(timespec="seconds"))

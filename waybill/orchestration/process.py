@@ -19,6 +19,8 @@ from waybill.records.node import NodeResult, Outcome
 MAX_LOG_LINE = 2000  # characters; a page of one line is of no use to anybody
 _MAX_LINE = 1 << 23  # bytes; a result names every output of its node, and may be long
 _PASSWORD = re.compile(r"://[^/@\s]*:[^@\s]*@|password=")  # of a URL such as postgresql://user:password@host/db
+KEY, LOGIN = "WAYBILL_ORCHESTRATOR_KEY", "WAYBILL_AIRFLOW_LOGIN"
+SECRETS = (KEY, LOGIN)  # for the commands that need them, and no node
 _FOREIGN = (
     "AIRFLOW",
     "_AIRFLOW",
@@ -27,8 +29,9 @@ _FOREIGN = (
     "LD_LIBRARY_PATH",
     "LD_PRELOAD",
     "SPT_",
-    "WAYBILL_NOTIFIER",
-)  # the last may hold an address with a secret in it
+    "WAYBILL_NOTIFIER",  # may hold an address with a secret in it
+    *SECRETS,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,6 +158,11 @@ class NodeProcess:
 def child_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """What a command of the other Python inherits: everything but what belongs to this Python and to Airflow, its secrets included."""
     return {**{k: v for k, v in environ.items() if not k.startswith(_FOREIGN)}, "PYTHONUNBUFFERED": "1"}
+
+
+def lent(environ: Mapping[str, str], secret: str) -> dict[str, str]:
+    """One of the secrets, and what says where it is, for a command that needs it; not for its line in the log."""
+    return {name: value for name, value in environ.items() if name.startswith(secret)}
 
 
 def pasteable(arguments: Sequence[str], environ: Mapping[str, str]) -> str:

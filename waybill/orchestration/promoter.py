@@ -1,30 +1,23 @@
 """The task that decides whether a release is served; where that needs another person, Airflow asks for one, and the task waits for them.
 
-The task itself asks, and no task before it: what came of it reaches this task from Airflow's own record of who was logged in, which
-nobody can edit as they can an XCom, and a task that is marked as success has decided nothing. It waits as `awaiting_input`, without a
+The task itself asks, and no task before it: a task that is marked as success has decided nothing. It waits as `awaiting_input`, without a
 process, a slot or a place in a pool.
 """
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import Any
 
-from airflow.sdk import Asset, AssetAlias, Param
-from airflow.sdk.exceptions import TaskAwaitingInput
-from airflow.sdk.execution_time.hitl import upsert_hitl_detail
+from airflow.sdk import Asset, AssetAlias
 
-from waybill.orchestration import asking
-from waybill.orchestration.notice import HELD, WAITING, Notice
+from waybill.orchestration import approval, asking
+from waybill.orchestration.approval import PATIENCE, Answer
+from waybill.orchestration.notice import HELD, Notice
 from waybill.orchestration.operator import NodeOperator, node_words
 from waybill.orchestration.outcome import conclude
 from waybill.records.node import NodeResult
 
-PATIENCE = dt.timedelta(days=7)  # a run that waits takes one of the places for active runs
-APPROVE, REJECT = "Approve", "Reject"  # the words by which Airflow's UI knows an approval
-REASON = "reason"
-_MAX_REASON = 1000  # characters that are passed on; the record keeps fewer
 _PROMOTED, _ASKED = "promoted", "asked"
 
 
@@ -56,30 +49,28 @@ class PromoterOperator(NodeOperator):
           number: The request's number in the journal.
           event: Airflow's record of the answer: what was chosen, and which user was logged in.
         """
-        if "error" in event:
+        answer = Answer.of(event)
+        if answer is None:
             self.log.error("nobody answered within %s; the request stays open on the command line", PATIENCE)
             return self._end(context, self._answer(context, version), over=True)
-        name = (event["responded_by_user"] or {}).get("name")
-        if not name:
+        if not answer.who:
             raise self.stopped("Airflow does not say who answered, so that nothing was decided; clear the task to ask again")
-        says = "approve" if list(event["chosen_options"]) == [APPROVE] else "decline"
-        why = str((event["params_input"] or {}).get(REASON) or "")[:_MAX_REASON]
-        words = [f"--number={number}", f"--says={says}", f"--who={name}", f"--why={why}"]
-        return self._end(context, self._answer(context, version, *words))
+        return self._end(context, self._answer(context, version, f"--number={number}", *answer.words()))
 
     def _answer(self, context: Any, version: str, *words: str) -> NodeResult:
         """Passes on what somebody answered, or without words looks what has become of the request."""
         dag_run = context["dag_run"]
         triggered_by = dag_run.triggering_user_name or ""
         run = [f"--node={self.task_id}", f"--asked-by={asking.name(dag_run)}", f"--triggered-by={triggered_by}"]
-        return self.launch(["answer", dag_run.dag_id, str(version), *run, *words])
+        return self.launch(["answer", dag_run.dag_id, str(version), *run, *words], names_people=True)
 
     def _end(self, context: Any, result: NodeResult, *, over: bool = False) -> dict[str, Any]:
         """Tells Airflow and people what was decided; waits where that is still open, unless waiting is over."""
         told, decided = conclude(result, self.log), promotion(result)
         outcome, says = decided.get("outcome", ""), str(decided.get("says", ""))
         if outcome == _ASKED and not over:
-            self._ask(context, result.extra["approval"], decided["version"], says)
+            asked = result.extra["approval"]
+            approval.ask(context, asked, says, {"version": decided["version"], "number": asked["number"]})
         if outcome == _PROMOTED:
             served = Asset(name=self.asset, uri=f"waybill://{self.asset}")
             context["outlet_events"][AssetAlias(self.asset)].add(served, extra={"version": decided["version"]})
@@ -87,22 +78,6 @@ class PromoterOperator(NodeOperator):
             Notice(HELD, says)(context)
             outcome = HELD
         return {**told, "promotion": outcome}
-
-    def _ask(self, context: Any, approval: Mapping[str, Any], version: str, says: str) -> NoReturn:
-        """Has Airflow ask whoever is logged in, and gives the slot back."""
-        if approval["refused"]:
-            self.log.error("the answer did not count, and is waited for again: %s", approval["refused"])
-        field = Param("", title="Reason", type="string", description="Why, for the record", maxLength=_MAX_REASON)
-        upsert_hitl_detail(
-            ti_id=context["ti"].id,
-            options=[APPROVE, REJECT],
-            subject=approval["subject"],
-            body=approval["page"],
-            params={REASON: field.serialize()},
-        )
-        if not approval["refused"]:
-            Notice(WAITING, says)(context)
-        raise TaskAwaitingInput(method_name="answered", kwargs={"version": version, "number": approval["number"]}, timeout=PATIENCE)
 
 
 def promotion(result: NodeResult) -> dict[str, Any]:

@@ -88,6 +88,13 @@ class Settings:
       doctor_schedule: When Airflow has the doctor look, as a cron expression in UTC (`WAYBILL_DOCTOR_SCHEDULE`, default `0 5 * * *`).
       airflow_users: Further people who can log in to the Airflow of `waybill up`, to trigger runs and answer requests
         (`WAYBILL_AIRFLOW_USERS`, with commas between, default none).
+      orchestrator_key: What this process was given to show that it speaks for Airflow's users, the text of the file `key_file`
+        (`WAYBILL_ORCHESTRATOR_KEY`, which `waybill up` gives to Airflow; default none).
+      airflow: Address of the Airflow that the doctor asks (`WAYBILL_AIRFLOW`, such as https://airflow.example.org, default the one that
+        `waybill up` started).
+      airflow_login: Who asks it: `name:password`, or a token of its API (`WAYBILL_AIRFLOW_LOGIN`, default what is in
+        `airflow_login_file`).
+      airflow_login_file: A file of mode 0600 that holds the same (`WAYBILL_AIRFLOW_LOGIN_FILE`, default none).
       faults: Folder by which a proof holds processes still; see `faults` below (`WAYBILL_FAULTS`, default none).
     """
 
@@ -112,6 +119,10 @@ class Settings:
     retry_seconds: int
     doctor_schedule: str
     airflow_users: tuple[str, ...]
+    orchestrator_key: str = dataclasses.field(repr=False, compare=False)
+    airflow: str
+    airflow_login: str = dataclasses.field(repr=False, compare=False)
+    airflow_login_file: pathlib.Path | None
     faults: pathlib.Path | None
 
     @property
@@ -133,6 +144,11 @@ class Settings:
     def host_socket(self) -> pathlib.Path:
         """Where the warm host of this machine listens."""
         return self.home / "host" / "socket"
+
+    @property
+    def key_file(self) -> pathlib.Path:
+        """What whoever speaks for Airflow's users must know; readable by the account that Airflow's tasks run as, and nobody else."""
+        return self.home / "orchestrator.key"
 
     @property
     def scratch(self) -> pathlib.Path:
@@ -182,6 +198,12 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
             "the five fields of a cron expression",
         ),
         airflow_users=_users(env.get("WAYBILL_AIRFLOW_USERS") or ""),
+        orchestrator_key=env.get("WAYBILL_ORCHESTRATOR_KEY") or "",
+        airflow=_matching(
+            "WAYBILL_AIRFLOW", env.get("WAYBILL_AIRFLOW") or "", r"(https?://[^\s@]+)?", "an address such as https://airflow.example.org"
+        ).rstrip("/"),
+        airflow_login=env.get("WAYBILL_AIRFLOW_LOGIN") or "",
+        airflow_login_file=pathlib.Path(env["WAYBILL_AIRFLOW_LOGIN_FILE"]).absolute() if env.get("WAYBILL_AIRFLOW_LOGIN_FILE") else None,
         faults=faults(env),
     )
 

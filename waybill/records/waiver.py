@@ -24,7 +24,7 @@ _EXPIRED = "expired"
 # By the name of the property; `subject` is taken, by the journal itself.
 _PROPERTIES = {
     "rule_subject": "subject",
-    **{name: name for name in ("interval_start", "gate", "rule", "found", "why", "expires")},
+    **{name: name for name in ("interval_start", "gate", "rule", "found", "why", "expires", "asked_in")},
 }
 _NODE = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
@@ -76,6 +76,7 @@ class Waiver:
       approved_account: The account of the machine from which was approved.
       withdrawn_by: Who took it back; empty for nobody.
       withdrawn_why: What they wrote.
+      asked_in: The orchestrator's run whose form asked for it; empty on the command line.
     """
 
     number: int
@@ -95,6 +96,7 @@ class Waiver:
     approved_account: str = ""
     withdrawn_by: str = ""
     withdrawn_why: str = ""
+    asked_in: str = ""
 
     def to_properties(self) -> dict[str, str | int]:
         """What the entry that asks for it says, but for who asks."""

@@ -39,12 +39,12 @@ def page(request: Request, release: Release, graph: Graph, settings: Settings, s
         ("why", request.why),
         ("run", release.run),
     ]
-    lines = [_row("", ""), "|---|---|", *(_row(*cells) for cells in rows)]
+    lines = [row("", ""), "|---|---|", *(row(*cells) for cells in rows)]
     try:
         verdicts = releases.verdicts(release, graph, settings, store)
     except (LaunchError, RecordError) as error:
         return "\n".join([*lines, "", shown(f"The verdicts cannot be read, so it will be refused: {error}")])
-    lines += [_row(verdict.gate, _said(verdict)) for verdict in verdicts]
+    lines += [row(verdict.gate, _said(verdict)) for verdict in verdicts]
     return "\n".join([*lines, *_metrics(verdicts), "", _FOOT])
 
 
@@ -53,7 +53,8 @@ def shown(text: str) -> str:
     return _MARKUP.sub(r"\\\1", one_line(text))
 
 
-def _row(*cells: str) -> str:
+def row(*cells: str) -> str:
+    """A row of a table of Markdown."""
     return f"| {' | '.join(map(shown, cells))} |"
 
 
@@ -91,7 +92,7 @@ def _metrics(verdicts: Sequence[Verdict]) -> Iterator[str]:
         return
     yield from ("", "| metric | found | wanted | |", "|---|---|---|---|")
     for rule in overall[:_MOST]:
-        yield _row(rule.name.removeprefix("metrics."), rule.found, rule.expected, rule.outcome.value)
+        yield row(rule.name.removeprefix("metrics."), rule.found, rule.expected, rule.outcome.value)
 
 
 _FOOT = (
