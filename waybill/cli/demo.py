@@ -2,8 +2,8 @@
 
 Which pipelines take part, and with which intervals, is in `pipelines/demo.py`. The schedule catches up the intervals by itself, and each is
 promoted; then one of them may be backfilled again, as a data scientist would do it, and held; then the newest is rolled back and put back.
-It ends well only if every run did, what is served is what was decided, and every release is on disk, answers, and leads back to the landed
-files.
+It ends well only if every run did, what is served is what was decided, every release is on disk, answers, and leads back to the landed
+files, and the model server says of real rows what the served release says of them.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 from pipelines.demo import STORIES, Story
 from waybill.cli import load, person, setup
 from waybill.cli.airflow_client import AirflowClient
+from waybill.cli.serve_address import Address
 from waybill.cli.services import AirflowService
 from waybill.cli.summary import summarise
 from waybill.cli.watch import Watcher, label
@@ -44,7 +45,7 @@ def demo(args: argparse.Namespace) -> int:
     for story in STORIES:
         landed = load.lander_of(story.pipeline)(settings.landing)
         print(f"   {len(landed)} intervals, {sum(rows for _, rows in landed)} rows, under {settings.landing / story.pipeline}")
-    service = AirflowService(settings)
+    service = AirflowService(settings, serve=settings.serve)
     record = service.start()
     problems: list[str] = []
     try:
@@ -52,12 +53,13 @@ def demo(args: argparse.Namespace) -> int:
         print(f"   Airflow runs at {record.address} (user {user}, password {password}) until the demo ends")
         for story in STORIES:
             problems = problems or _runs(service.client(), story, began)
+        for story in STORIES:
+            problems = problems or _served(settings, story)
+        server = service.await_server() if settings.serve else None
+        for story in STORIES:
+            problems += _look(settings, story, server)
     finally:
         service.stop()
-    for story in STORIES:
-        problems = problems or _served(settings, story)
-    for story in STORIES:
-        problems += _look(settings, story)
     for problem in problems:
         print(f"NOT AS IT SHOULD BE: {problem}")
     minutes, seconds = divmod(round(time.monotonic() - began), 60)
@@ -148,8 +150,8 @@ def _is_served(settings: Settings, story: Story, version: int, when: str) -> lis
     return [f"{when} the base path of {story.pipeline} holds {present or 'nothing'}; expected {version} as the highest"]
 
 
-def _look(settings: Settings, story: Story) -> list[str]:
-    """Looks at every release of a pipeline from disk and lineage, and shows the newest."""
+def _look(settings: Settings, story: Story, server: Address | None) -> list[str]:
+    """Looks at every release of a pipeline from disk and lineage, asks the server for the newest, and shows that."""
     store = Store(settings.store_url)
     entries, promoter = journal.entries(store, state.subject(story.pipeline)), load.graph_of(story.pipeline).promoter
     print(f"\nReleases of {story.pipeline}:")
@@ -165,7 +167,8 @@ def _look(settings: Settings, story: Story) -> list[str]:
             problems.append(f"the interval of {start} of {story.pipeline} has no release")
     if story.again and len(versions[story.again]) == 1:
         problems.append(f"the backfilled interval of {story.again} has no second generation")
-    looked = [summarise(settings, store, story.pipeline, found[-1]) for found in versions.values() if found]
+    newest = [found[-1] for found in versions.values() if found]
+    looked = [summarise(settings, store, story.pipeline, version, server if version == newest[-1] else None) for version in newest]
     problems += [problem for summary in looked for problem in summary.problems]
     if looked:
         print("\n" + "\n".join(looked[-1].lines))
@@ -175,7 +178,7 @@ def _look(settings: Settings, story: Story) -> list[str]:
 def _next_steps(story: Story) -> None:
     name, after = story.pipeline, f"{_intervals(story)[-1].end:%Y-%m-%d}"
     print(
-        "\nTo look around:   make up     (prints the address and the login; make down ends it)\n"
+        "\nTo look around:   make up     (prints addresses and login, of Airflow and of the models' page; make down ends it)\n"
         f"Then try:         .venv/bin/waybill status {name}; .venv/bin/waybill releases {name};\n"
         f"                  trigger the DAG `{name}` with interval_start {after} and train_steps 200;\n"
         f"                  or without Airflow: .venv/bin/waybill run {name} --interval {after}"

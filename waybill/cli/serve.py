@@ -10,6 +10,8 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from waybill.cli import serve_address
+from waybill.cli.serve_address import Address
 from waybill.records import settings as places
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 def serve(args: argparse.Namespace) -> int:
     """Serves until SIGTERM or Ctrl-C."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow's library is loaded
+    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")  # it asks no Keras; TensorFlow imports one, and this one is 2 s and 50 MB less
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
@@ -28,6 +31,8 @@ def serve(args: argparse.Namespace) -> int:
     server = Server(options(args), say)
     server.start()
     try:
+        if args.address_file:
+            serve_address.write(pathlib.Path(args.address_file), Address(os.getpid(), server.rest, server.grpc))
         say(f"serving: REST {server.rest}, gRPC {server.grpc}; for laptops and tests, production runs TensorFlow Serving")
         ended.wait()
         say("ending")
@@ -61,6 +66,7 @@ def options(args: argparse.Namespace) -> Options:
         host=args.host,
         rest_port=args.rest_port,
         grpc_port=args.grpc_port,
+        any_port=args.any_port,
         grpc_socket=args.grpc_socket_path,
         poll_seconds=args.poll_seconds,
         retries=Retries(args.load_retries, args.load_retry_seconds),
