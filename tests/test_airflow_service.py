@@ -7,7 +7,6 @@ import os
 import pathlib
 import re
 import signal
-import socket
 import stat
 import subprocess
 import sys
@@ -18,9 +17,10 @@ import psutil
 import pytest
 from airflow_side import alive, gone
 
-from waybill.cli import keeper, marked, services
+from waybill.cli import keeper, marked, ports, services
 from waybill.cli.airflow_client import AirflowClient, AirflowRefused, AirflowUnreachable
 from waybill.cli.airflow_environment import MARK, airflow_environment, host_environment, password
+from waybill.cli.model_server import ModelServer
 from waybill.cli.service_record import Record
 from waybill.cli.services import AirflowService, AlreadyRunning, ServiceError
 from waybill.records import settings
@@ -211,15 +211,29 @@ def test_further_people_can_log_in_as_users_each_with_a_password_of_their_own(tm
         settings.load({"WAYBILL_AIRFLOW_USERS": "alice,eve:admin"})
 
 
-def test_a_taken_port_is_left_to_whoever_has_it() -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        wanted = taken.getsockname()[1]
-        assert services._free_port(wanted) != wanted
-    assert services._free_port(wanted) == wanted
+def test_what_ended_beside_a_healthy_airflow_is_started_again_and_nothing_else(
+    service: AirflowService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    processes = {name: sleeper("up") for name in ("host", "api-server", "model-server")}
+    record = Record("up", 1, {name: (process.pid, marked.started(process.pid)) for name, process in processes.items()})
+    service.home.mkdir(parents=True)
+    record.write(service.home / "service.json")
+    asked: list[str] = []
+    serving = AirflowService(service.settings, say=lambda line: None, serve=True)
+    monkeypatch.setattr(ModelServer, "spawn", lambda self, mark: asked.append(mark) or record.processes["host"])
+    with pytest.raises(AlreadyRunning):
+        serving.start()
+    processes["model-server"].kill()
+    processes["model-server"].communicate()
+    assert serving.running(), "Airflow does without it"
+    with pytest.raises(AlreadyRunning):
+        service.start()  # which was not asked to serve
+    assert serving.start().dead() == [] and asked == ["up"]
+    for process in processes.values():
+        process.kill()
+        process.communicate()
 
 
 def test_an_airflow_that_does_not_run_is_said_to() -> None:
-    with pytest.raises(AirflowUnreachable, match="make up"):
-        AirflowClient(f"http://127.0.0.1:{services._free_port(0)}", "admin", "x").call("GET", "/dags")
+    with ports.kept(0) as port, pytest.raises(AirflowUnreachable, match="make up"):
+        AirflowClient(f"http://127.0.0.1:{port}", "admin", "x").call("GET", "/dags")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from waybill.cli.serve_address import Address
-from waybill.client.errors import ClientError
+from waybill.client.errors import ClientError, Refused
 from waybill.client.rest import RestClient
 from waybill.client.rpc import GrpcClient
 from waybill.client.spec import Spec
@@ -71,6 +71,28 @@ def compared(server: Address, question: Question) -> Iterator[tuple[list[float],
             if not largest_difference(one, other) <= TOLERANCE:
                 raise Otherwise(f"over {how} the server says {one} of row {number}; the release on disk says {other}")
     yield from zip(by_raw, by_example, strict=True)
+
+
+def followed(server: Address, model: str, version: int) -> float:
+    """Waits until a version answers who asks for none; returns how many seconds that took.
+
+    Raises:
+      Otherwise: if another one still answers after a minute.
+    """
+    rest, began, found = RestClient(server.rest), time.monotonic(), 0
+    while time.monotonic() - began < _SECONDS:
+        try:
+            found = rest.version_of(Spec(model))
+        except Refused:
+            found = 0  # none answers yet
+        except ClientError as error:
+            raise Otherwise(f"the server at {server.rest} cannot be asked about {model}: {error}") from error
+        if found == version:
+            return time.monotonic() - began
+        time.sleep(_PAUSE)
+    raise Otherwise(
+        f"after {_SECONDS:g} s the server at {server.rest} answers with version {found or 'none'} of {model}; expected {version}"
+    )
 
 
 class Otherwise(Exception):

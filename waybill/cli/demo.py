@@ -15,12 +15,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pipelines.demo import STORIES, Story
-from waybill.cli import load, person, setup
+from waybill.cli import asked, load, person, setup
 from waybill.cli.airflow_client import AirflowClient
 from waybill.cli.serve_address import Address
 from waybill.cli.services import AirflowService
 from waybill.cli.summary import summarise
-from waybill.cli.watch import Watcher, label
+from waybill.cli.watch import Done, Watcher, label, until
 from waybill.launch.window import interval_from
 from waybill.lineage import chain
 from waybill.records import settings as places
@@ -51,11 +51,10 @@ def demo(args: argparse.Namespace) -> int:
     try:
         user, password = service.login()
         print(f"   Airflow runs at {record.address} (user {user}, password {password}) until the demo ends")
-        for story in STORIES:
-            problems = problems or _runs(service.client(), story, began)
-        for story in STORIES:
-            problems = problems or _served(settings, story)
+        problems = _play(service.client(), began)
         server = service.await_server() if settings.serve else None
+        for story in STORIES:
+            problems = problems or _served(settings, story, server)
         for story in STORIES:
             problems += _look(settings, story, server)
     finally:
@@ -69,24 +68,40 @@ def demo(args: argparse.Namespace) -> int:
     return 1 if problems else 0
 
 
-def _runs(client: AirflowClient, story: Story, began: float) -> list[str]:
-    """A pipeline's intervals by schedule, and one of them again by a backfill; returns what went wrong."""
+def _play(client: AirflowClient, began: float) -> list[str]:
+    """Every story's intervals by schedule, and beside the next story's one of them again by a backfill; returns what went wrong."""
+    watchers = {story.pipeline: Watcher(client, story.pipeline, began) for story in STORIES}
+    for before, story in zip((None, *STORIES), (*STORIES, None), strict=True):
+        awaited = []
+        if before and before.again:
+            awaited.append((watchers[before.pipeline], _backfill(client, before, watchers[before.pipeline])))
+        if story:
+            awaited.append((watchers[story.pipeline], _catch_up(client, story, watchers[story.pipeline])))
+        if not until(awaited, _MINUTES * 60):
+            return [f"the runs of {', '.join(one.pipeline for one in (before, story) if one)} had not ended after {_MINUTES} minutes"]
+        if bad := [problem for one in (before, story) if one for problem in _failed(client, one.pipeline)]:
+            return bad
+    return []
+
+
+def _catch_up(client: AirflowClient, story: Story, watcher: Watcher) -> Done:
+    """Has the schedule run a story's intervals; returns what tells whether all have ended."""
     name = story.pipeline
     client.wait_for_dag(name)
-    watcher = Watcher(client, name, began)
     _mend(client, name)
     watcher.skip([run for run in client.runs(name) if run["state"] == "success"])
     client.pause(name, paused=False)
     print(f"The schedule catches up the intervals of {name} that begin on {', '.join(story.intervals)}.", flush=True)
-    if not watcher.until(lambda runs: _all_ended(runs, story.intervals), _MINUTES * 60):
-        return [f"the scheduled runs of {name} had not ended after {_MINUTES} minutes"]
-    if (bad := _failed(client, name)) or not story.again:
-        return bad
-    print(f"A data scientist backfills the interval of {story.again} again.", flush=True)
-    watcher.skip(client.runs(name))
-    backfill = client.backfill(name, story.again, story.again, reprocess="completed", conf={"reason": "the demo asks for it again"})
-    ended = watcher.until(lambda runs: _all_ended(runs, (story.again,)) and _backfill_ended(client, backfill), _MINUTES * 60)
-    return _failed(client, name) if ended else [f"the backfill had not ended after {_MINUTES} minutes"]
+    return lambda runs: _all_ended(runs, story.intervals)
+
+
+def _backfill(client: AirflowClient, story: Story, watcher: Watcher) -> Done:
+    """Runs one of a story's intervals again; returns what tells whether it has ended."""
+    print(f"A data scientist backfills the interval of {story.again} of {story.pipeline} again.", flush=True)
+    watcher.skip(client.runs(story.pipeline))
+    again, why = story.again, {"reason": "the demo asks for it again"}
+    backfill = client.backfill(story.pipeline, again, again, reprocess="completed", conf=why)
+    return lambda runs: _all_ended(runs, (again,)) and _backfill_ended(client, backfill)
 
 
 def _mend(client: AirflowClient, name: str) -> None:
@@ -119,7 +134,7 @@ def _failed(client: AirflowClient, name: str) -> list[str]:
     return found or [f"the run of {label(run)} failed" for run in client.runs(name) if run["state"] == "failed"]
 
 
-def _served(settings: Settings, story: Story) -> list[str]:
+def _served(settings: Settings, story: Story, server: Address | None) -> list[str]:
     """What is served after the backfill, then a rollback and back; returns what is not as it should be."""
     promoted = [interval.version(1) for interval in _intervals(story)]
     if not story.again:
@@ -138,8 +153,20 @@ def _served(settings: Settings, story: Story) -> list[str]:
         decided = decide()
         print(f"   {decided.says}\n   served: {', '.join(map(str, base_path.follow(store, settings, story.pipeline)))}")
         if decided.outcome == "rolled_back":
-            problems += _is_served(settings, story, promoted[-2], "after the rollback")
+            problems += _is_served(settings, story, promoted[-2], "after the rollback") + _follows(server, story, promoted[-2])
     return problems + _is_served(settings, story, promoted[-1], "at the end")
+
+
+def _follows(server: Address | None, story: Story, version: int) -> list[str]:
+    """Whether the model server comes to answer with a version; says how soon."""
+    if server is None:
+        return []
+    try:
+        seconds = asked.followed(server, story.pipeline, version)
+    except asked.Otherwise as error:
+        return [str(error)]
+    print(f"   the model server answers with {version} after {seconds:.1f} s")
+    return []
 
 
 def _is_served(settings: Settings, story: Story, version: int, when: str) -> list[str]:

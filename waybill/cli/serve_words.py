@@ -47,7 +47,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         action="store_true",
         help="refuse a new label for a version that is not loaded, as TensorFlow Serving does",
     )
-    what.add_argument("--no-checks", action="store_true", help="load whatever TensorFlow's loader takes, even a model without variables")
+    what.add_argument("--no-checks", action="store_true", help="load whatever TensorFlow's loader takes, even what was never released")
     where = verb.add_argument_group("where it answers")
     where.add_argument("--host", default="127.0.0.1", help="address to listen on, default 127.0.0.1: this machine only. There is no login")
     where.add_argument("--rest-port", type=_port, default=8501, metavar="PORT", help="port of REST, default 8501; 0: any free one")
