@@ -131,6 +131,26 @@ def test_a_component_that_ends_while_starting_is_named_with_the_end_of_its_log(
     assert service.record() is None
 
 
+def test_where_another_airflow_was_faster_to_listen_it_starts_on_another_port(
+    service: AirflowService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[int] = []
+
+    def refused(self: AirflowClient, method: str, path: str, body: object = None) -> None:
+        raise AirflowRefused(method, path, 401, "Invalid credentials")
+
+    monkeypatch.setattr(services, "_components", lambda port: tried.append(port) or {})
+    monkeypatch.setattr(service, "_migrate", lambda environment: None)
+    monkeypatch.setattr(service, "_spawn_host", lambda mark: (os.getpid(), marked.started(os.getpid())))
+    monkeypatch.setattr(service, "_host_answers", lambda: True)
+    monkeypatch.setattr(AirflowClient, "not_healthy_since", lambda self, began: "")
+    monkeypatch.setattr(AirflowClient, "call", refused)
+    with pytest.raises(ServiceError, match="no port of its own, 3 times"):
+        service.start()
+    assert len(tried) == 3
+    assert service.record() is None
+
+
 def test_a_second_start_at_the_same_time_says_so(service: AirflowService) -> None:
     with service._alone(), pytest.raises(AlreadyRunning, match="another process"):
         AirflowService(service.settings).start()

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 
 from waybill.cli import host_status, marked, ports
-from waybill.cli.airflow_client import AirflowClient
+from waybill.cli.airflow_client import AirflowClient, AirflowRefused
 from waybill.cli.airflow_environment import DAGS, MARK, USER, airflow_environment, host_environment, password
 from waybill.cli.components import Components, ServiceError
 from waybill.cli.model_server import SERVER, ModelServer
@@ -28,11 +28,17 @@ START_SECONDS = 180  # three processes that each import Airflow, on a machine th
 GRACE_SECONDS = 8
 HOST = "host"  # with the model server, what is not Airflow's
 _PORT = 8080
+_MORE_PORTS = 2  # that are tried where somebody else was faster
+_WRONG_PASSWORD = 401
 _WORDS = {HOST: "warm host", SERVER: "model server"}
 
 
 class AlreadyRunning(ServiceError):
     """Somebody else is starting, stopping or running the same service."""
+
+
+class PortTaken(ServiceError):
+    """What answers at the port is another Airflow, which knows no ports that are kept and took it in between."""
 
 
 class AirflowService:
@@ -75,8 +81,13 @@ class AirflowService:
             if before and before.processes and not set(before.dead()) - {HOST, SERVER}:
                 return self._revive(before)
             self._end(before)
-            with ports.kept(before.port if before else _PORT) as port:
-                return self._start_on(port)
+            for wanted in (before.port if before else _PORT, *[0] * _MORE_PORTS):
+                try:
+                    with ports.kept(wanted) as port:
+                        return self._start_on(port)
+                except PortTaken as error:
+                    self._say(f"{error}; starting anew on another port ...")
+            raise ServiceError(f"Airflow found no port of its own, {_MORE_PORTS + 1} times; see what else starts on this machine")
 
     def _start_on(self, port: int) -> Record:
         record = Record(secrets.token_hex(16), port)
@@ -212,6 +223,12 @@ class AirflowService:
             if time.monotonic() > deadline:
                 raise ServiceError(f"Airflow's {waiting} is not healthy after {START_SECONDS} s:\n{self._components.tail(waiting)}")
             time.sleep(0.3)
+        try:
+            client.call("GET", "/version")
+        except AirflowRefused as error:
+            if error.status != _WRONG_PASSWORD:
+                raise
+            raise PortTaken(f"another Airflow was faster to listen on {record.address}") from error
 
 
 def _components(port: int) -> dict[str, list[str]]:
