@@ -234,7 +234,7 @@ def _save(folder: pathlib.Path, b: float) -> pathlib.Path:
     model = tf.Module()
     model.b = tf.Variable(b)
     spec = tf.TensorSpec([None], tf.float32, name="x")
-    predict = tf.function(lambda x: {"y": 0.5 * x + model.b}, input_signature=[spec])
+    predict = tf.function(lambda x: {"y": 0.5 * x + model.b}, input_signature=[spec], autograph=False)
     tf.saved_model.save(model, str(folder), {"serving_default": predict})
     return folder
 
