@@ -243,8 +243,9 @@ def test_what_ended_beside_a_healthy_airflow_is_started_again_and_nothing_else(
     monkeypatch.setattr(ModelServer, "spawn", lambda self, mark: asked.append(mark) or record.processes["host"])
     with pytest.raises(AlreadyRunning):
         serving.start()
-    processes["model-server"].kill()
-    processes["model-server"].communicate()
+    ended = processes.pop("model-server")
+    ended.kill()
+    ended.communicate()
     assert serving.running(), "Airflow does without it"
     with pytest.raises(AlreadyRunning):
         service.start()  # which was not asked to serve
