@@ -31,7 +31,7 @@ help:
 	@echo 'make <verb>, one of:'
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
 
-demo: ## lands real data, lets Airflow run three quarters through TFX, and shows the model that comes out
+demo: ## lands real data, lets Airflow run it through TFX, and asks the models that come out
 	$(SETUP) tools tfx airflow
 	@.venv/bin/waybill demo
 
@@ -69,7 +69,7 @@ graph: ## compiles each pipeline to the graph.json that its DAG is drawn from
 	$(SETUP) tools tfx
 	@.venv/bin/waybill graph
 
-up: ## starts Airflow on this machine and says where its UI is
+up: ## starts Airflow and the model server on this machine and says where they are
 	$(SETUP) tools tfx airflow
 	@.venv/bin/waybill up
 

@@ -1,4 +1,4 @@
-"""`make bench`: everything that is measured, side by side in one run -> bench/RESULTS.md, bench/TRAINING.md and bench/results.json.
+"""`make bench`: everything that is measured -> bench/RESULTS.md, bench/TRAINING.md, bench/SERVING.md and bench/results.json.
 
 Ends with status 1 when a figure is not what it must be.
 """
@@ -11,23 +11,27 @@ import subprocess
 import sys
 import tempfile
 
-from bench import depth, report, runs, starts, training
+from bench import depth, report, runs, serving, serving_report, starts, training
 from waybill.records.settings import PROJECT
 
-PARTS = ("runs", "training")
+PARTS = ("runs", "training", "serving")
 
 
 def main() -> int:
     """Measures, writes the results and judges them."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="runs of each kind (default %(default)s; a round takes some five minutes)")
-    parser.add_argument("--only", choices=PARTS, help="measure only this part; the other part's results stay as they are")
+    parser.add_argument("--only", choices=PARTS, help="measure only this part; the other parts' results stay as they are")
     args = parser.parse_args()
     judged: list[report.Figure] = []
+    if args.only in (None, "serving"):
+        served = serving.measure(serving.SWAPS, serving.ROLLBACKS, say)
+        judged += serving_report.write(served)
     if args.only in (None, "training"):
         trained = training.measure(args.rounds, say)
-        judged += report.training_figures(trained)
-        report.write_training(judged, trained, args.rounds)
+        figures = report.training_figures(trained)
+        judged += figures
+        report.write_training(figures, trained, args.rounds)
     if args.only in (None, "runs"):
         judged += _runs(args.rounds)
     for figure in judged:

@@ -122,7 +122,7 @@ def write_peer(figure: Figure, runs: Mapping[str, Sequence[Run]], airflow: str) 
         f"TFX's AirflowDagRunner runs on Airflow {airflow} with SQLite and the SequentialExecutor, the only one that Airflow 2 gives",
         "SQLite; its tasks are one chain, as ours are. Pipeline and data are the same; the baseline is TFX's latest blessed model.",
         "",
-        *_judged([figure]),
+        *judged([figure]),
         "",
         "| one quarter of taxi trips, 884 rows | median | of all runs | to TFX AirflowDagRunner |",
         "|---|---|---|---|",
@@ -137,7 +137,7 @@ def write_peer(figure: Figure, runs: Mapping[str, Sequence[Run]], airflow: str) 
 def write_training(found: Sequence[Figure], trained: Mapping[str, float], rounds: int) -> None:
     """Writes the figures and TRAINING.md beside this file."""
     record(found)
-    lines = ["# Training, measured by `make bench`", "", *_where(rounds), "", *_judged(found), "", *training.table(trained)]
+    lines = ["# Training, measured by `make bench`", "", *_where(rounds), "", *judged(found), "", *training.table(trained)]
     (FOLDER / "TRAINING.md").write_text("\n".join(lines) + "\n")
 
 
@@ -155,9 +155,10 @@ def _page(found: Sequence[Figure], runs: Mapping[str, Sequence[Run]], depth: Map
         "# Results of `make bench`",
         "",
         *_where(len(runs[WARM])),
-        "Beside TFX's AirflowDagRunner: [PEER.md](PEER.md). Training by several processes: [TRAINING.md](TRAINING.md).",
+        "Beside TFX's AirflowDagRunner: [PEER.md](PEER.md). Training by several processes: [TRAINING.md](TRAINING.md). Hot swaps under",
+        "load: [SERVING.md](SERVING.md).",
         "",
-        *_judged(found),
+        *judged(found),
         "",
         "![One quarter, run by each](runs.svg)",
         "",
@@ -181,14 +182,14 @@ def _page(found: Sequence[Figure], runs: Mapping[str, Sequence[Run]], depth: Map
 
 def _where(rounds: int) -> list[str]:
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("tfx", "tensorflow", "apache-beam"))
-    machine = f"{os.cpu_count()} cores, {_memory()} GiB, Python {platform.python_version()}"
     return [
-        f"{dt.datetime.now(dt.timezone.utc):%Y-%m-%d}, commit {_commit()}, {machine}, {versions}.",
+        f"{dt.datetime.now(dt.timezone.utc):%Y-%m-%d}, {machine()}, {versions}.",
         f"Medians of {rounds}, the runs in turns, each in a home of its own with nothing made before. Read ratios, not seconds.",
     ]
 
 
-def _judged(found: Sequence[Figure]) -> list[str]:
+def judged(found: Sequence[Figure]) -> list[str]:
+    """The figures as a table."""
     rows = [f"| {f.figure} | {f.value:.3f} | {f.must} | {f.aim} | {f.state} |" for f in found]
     return ["| figure | value | must | aim | |", "|---|---|---|---|---|", *rows]
 
@@ -228,6 +229,11 @@ def _commit() -> str:
     words = ["git", "describe", "--always", "--dirty", "--abbrev=10", "--exclude=*"]
     found = subprocess.run(words, cwd=FOLDER, capture_output=True, text=True, check=False)
     return found.stdout.strip() or "unknown"
+
+
+def machine() -> str:
+    """What was measured, and on what."""
+    return f"commit {_commit()}, {os.cpu_count()} cores, {_memory()} GiB, Python {platform.python_version()}"
 
 
 def _memory() -> int:

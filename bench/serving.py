@@ -1,6 +1,7 @@
 """What hot swaps and rollbacks of the model server cost: requests that fail, answers that are wrong, seconds to the old answer.
 
-    .venv/bin/python -m bench.serving
+    .venv/bin/python -m bench.serving              prints; `make bench` writes bench/SERVING.md
+    .venv/bin/python -m bench --only serving       this part of it alone
 
 A steady stream of requests over REST and gRPC asks the highest version while versions come and go as a promoter has them come and go:
 whole, by one rename. Odd versions say 2.5, even ones 3.5, and gRPC says which version answered, so that every answer can be judged.
@@ -29,6 +30,8 @@ from waybill.client.rpc import GrpcClient
 from waybill.client.spec import Patience, Spec
 from waybill.records.settings import PROJECT
 
+SWAPS, ROLLBACKS = 50, 20
+LIMIT_SECONDS = 5.0  # from a rollback to the first answer of the version before
 MODEL = "half"
 SAYS = {1: 2.5, 0: 3.5}  # by the version's remainder of 2
 ONCE = Patience(seconds=30.0, tries=1)  # a request that fails is not hidden by asking again
@@ -231,7 +234,7 @@ def _save(folder: pathlib.Path, b: float) -> pathlib.Path:
     model = tf.Module()
     model.b = tf.Variable(b)
     spec = tf.TensorSpec([None], tf.float32, name="x")
-    predict = tf.function(lambda x: {"y": 0.5 * x + model.b}, input_signature=[spec])
+    predict = tf.function(lambda x: {"y": 0.5 * x + model.b}, input_signature=[spec], autograph=False)
     tf.saved_model.save(model, str(folder), {"serving_default": predict})
     return folder
 
@@ -247,15 +250,15 @@ def _of(seconds: tuple[float, ...]) -> str:
 
 
 def main() -> int:
-    """Measures and prints; 1 when a request failed, an answer was wrong, or a rollback took 5 s or more."""
+    """Measures and prints; 1 when a request failed, an answer was wrong, or a rollback took too long."""
     parser = argparse.ArgumentParser(prog="bench.serving", description=__doc__)
-    parser.add_argument("--swaps", type=int, default=50)
-    parser.add_argument("--rollbacks", type=int, default=20)
+    parser.add_argument("--swaps", type=int, default=SWAPS)
+    parser.add_argument("--rollbacks", type=int, default=ROLLBACKS)
     args = parser.parse_args()
     found = measure(args.swaps, args.rollbacks, lambda line: print(f"bench: {line}", flush=True))
     for line in (*found.lines(), *found.failed[:5], *found.wrong[:5]):
         print(f"bench: {line}", flush=True)
-    return int(bool(found.failed or found.wrong) or max(found.rollbacks, default=0.0) >= 5.0)
+    return int(bool(found.failed or found.wrong) or max(found.rollbacks, default=0.0) >= LIMIT_SECONDS)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from waybill.cli import ports
+
 _USERS = ("postgres", "nobody")  # PostgreSQL refuses to run as root
 
 
@@ -22,10 +24,11 @@ _USERS = ("postgres", "nobody")  # PostgreSQL refuses to run as root
 def server() -> Iterator[str]:
     """Starts a server and yields the SQLAlchemy URL of its empty database."""
     binaries = _binaries()
-    with tempfile.TemporaryDirectory(prefix="waybill-pg-") as name:
+    with tempfile.TemporaryDirectory(prefix="waybill-pg-") as name, contextlib.ExitStack() as held:
         folder = pathlib.Path(name)
         prefix = _as_user(folder)
-        data, port = folder / "data", _free_port()
+        data = folder / "data"
+        port = held.enter_context(ports.kept(0))
         _run([*prefix, str(binaries / "initdb"), "-D", str(data), "-U", "waybill", "-A", "trust", "-N"])
         command = [str(binaries / "postgres"), "-D", str(data), "-h", "127.0.0.1", "-p", str(port), "-k", str(folder), "-c", "fsync=off"]
         process = subprocess.Popen([*prefix, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -70,12 +73,6 @@ def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
             pytest.fail(f"PostgreSQL ended with status {process.returncode}")
         time.sleep(0.1)
     pytest.fail("PostgreSQL did not answer within 60 s")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _run(command: list[str]) -> None:

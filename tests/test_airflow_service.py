@@ -7,7 +7,6 @@ import os
 import pathlib
 import re
 import signal
-import socket
 import stat
 import subprocess
 import sys
@@ -18,9 +17,10 @@ import psutil
 import pytest
 from airflow_side import alive, gone
 
-from waybill.cli import keeper, marked, services
+from waybill.cli import keeper, marked, ports, services
 from waybill.cli.airflow_client import AirflowClient, AirflowRefused, AirflowUnreachable
 from waybill.cli.airflow_environment import MARK, airflow_environment, host_environment, password
+from waybill.cli.model_server import ModelServer
 from waybill.cli.service_record import Record
 from waybill.cli.services import AirflowService, AlreadyRunning, ServiceError
 from waybill.records import settings
@@ -131,6 +131,26 @@ def test_a_component_that_ends_while_starting_is_named_with_the_end_of_its_log(
     assert service.record() is None
 
 
+def test_where_another_airflow_was_faster_to_listen_it_starts_on_another_port(
+    service: AirflowService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[int] = []
+
+    def refused(self: AirflowClient, method: str, path: str, body: object = None) -> None:
+        raise AirflowRefused(method, path, 401, "Invalid credentials")
+
+    monkeypatch.setattr(services, "_components", lambda port: tried.append(port) or {})
+    monkeypatch.setattr(service, "_migrate", lambda environment: None)
+    monkeypatch.setattr(service, "_spawn_host", lambda mark: (os.getpid(), marked.started(os.getpid())))
+    monkeypatch.setattr(service, "_host_answers", lambda: True)
+    monkeypatch.setattr(AirflowClient, "not_healthy_since", lambda self, began: "")
+    monkeypatch.setattr(AirflowClient, "call", refused)
+    with pytest.raises(ServiceError, match="no port of its own, 3 times"):
+        service.start()
+    assert len(tried) == 3
+    assert service.record() is None
+
+
 def test_a_second_start_at_the_same_time_says_so(service: AirflowService) -> None:
     with service._alone(), pytest.raises(AlreadyRunning, match="another process"):
         AirflowService(service.settings).start()
@@ -214,15 +234,30 @@ def test_further_people_can_log_in_as_users_each_with_a_password_of_their_own(tm
         settings.load({"WAYBILL_AIRFLOW_USERS": "alice,eve:admin"})
 
 
-def test_a_taken_port_is_left_to_whoever_has_it() -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        wanted = taken.getsockname()[1]
-        assert services._free_port(wanted) != wanted
-    assert services._free_port(wanted) == wanted
+def test_what_ended_beside_a_healthy_airflow_is_started_again_and_nothing_else(
+    service: AirflowService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    processes = {name: sleeper("up") for name in ("host", "api-server", "model-server")}
+    record = Record("up", 1, {name: (process.pid, marked.started(process.pid)) for name, process in processes.items()})
+    service.home.mkdir(parents=True)
+    record.write(service.home / "service.json")
+    asked: list[str] = []
+    serving = AirflowService(service.settings, say=lambda line: None, serve=True)
+    monkeypatch.setattr(ModelServer, "spawn", lambda self, mark: asked.append(mark) or record.processes["host"])
+    with pytest.raises(AlreadyRunning):
+        serving.start()
+    ended = processes.pop("model-server")
+    ended.kill()
+    ended.communicate()
+    assert serving.running(), "Airflow does without it"
+    with pytest.raises(AlreadyRunning):
+        service.start()  # which was not asked to serve
+    assert serving.start().dead() == [] and asked == ["up"]
+    for process in processes.values():
+        process.kill()
+        process.communicate()
 
 
 def test_an_airflow_that_does_not_run_is_said_to() -> None:
-    with pytest.raises(AirflowUnreachable, match="make up"):
-        AirflowClient(f"http://127.0.0.1:{services._free_port(0)}", "admin", "x").call("GET", "/dags")
+    with ports.kept(0) as port, pytest.raises(AirflowUnreachable, match="make up"):
+        AirflowClient(f"http://127.0.0.1:{port}", "admin", "x").call("GET", "/dags")

@@ -48,6 +48,11 @@ def writable(path: pathlib.Path) -> pathlib.Path:
     return path
 
 
+def emptied(path: pathlib.Path) -> pathlib.Path:
+    shutil.rmtree(writable(path))
+    return path
+
+
 def test_nothing_is_found_where_nothing_disagrees(small: Installation, doctor) -> None:
     status, told = doctor()
     assert status == 0 and told.endswith("\nno disagreements (small)\n")
@@ -83,13 +88,17 @@ def test_an_airflow_that_is_named_without_a_login_is_refused(
     assert why in said and "secret" not in said
 
 
-@pytest.mark.parametrize("damage", ["a version is gone", "a version too many", "other bytes", "no config"])
+@pytest.mark.parametrize(
+    "damage", ["a version is gone", "a version too many", "other bytes", "a file more", "an older version's bytes", "no config"]
+)
 def test_a_base_path_that_is_not_what_was_decided_is_found_and_made_again(small: Installation, doctor, damage: str) -> None:
     base = small.settings.serving / "small"
     {
         "a version is gone": lambda: shutil.rmtree(writable(base / str(V2))),
         "a version too many": lambda: (base / "99990101000001").mkdir(),
         "other bytes": lambda: (writable(base / str(V2)) / "saved_model.pb").write_text("evil"),
+        "a file more": lambda: (writable(base / str(V2)) / "more").write_text("evil"),
+        "an older version's bytes": lambda: shutil.copytree(base / str(V1), emptied(base / str(V2)), dirs_exist_ok=True),
         "no config": lambda: (small.settings.serving / base_path.CONFIG).unlink(),
     }[damage]()
     status, told = doctor()

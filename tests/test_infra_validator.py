@@ -200,8 +200,13 @@ def test_live_scores_survive_their_file_and_damage_is_noticed(tmp_path):
 # Models that are not whole, or answer nonsense.
 
 
-def test_a_model_without_its_variables_is_loaded_by_the_cpp_loader_and_blocked_all_the_same(small, tmp_path):
-    verdict = judged(spoilt(small, tmp_path, lambda m: shutil.rmtree(m / "variables")), tmp_path)
+@pytest.mark.parametrize("missing", ["variables", "variables/variables.index"])
+def test_a_model_without_its_variables_is_loaded_by_the_cpp_loader_and_blocked_all_the_same(small, tmp_path, missing):
+    def lose(model: pathlib.Path) -> None:
+        path = model / missing
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    verdict = judged(spoilt(small, tmp_path, lose), tmp_path)
 
     assert blocks(verdict) == ["infra.process"]
     assert rules(verdict, "latency.load_cpp")[0].outcome is RuleOutcome.PASS

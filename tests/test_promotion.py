@@ -176,7 +176,16 @@ def test_a_promoter_that_decided_and_could_not_copy_is_finished_by_its_retry_and
     assert served(small) == [V1]
 
 
-@pytest.mark.parametrize("damage", ["a byte of the release", "a file more", "the verdict", "no release"])
+def flip(path: pathlib.Path) -> None:
+    path.write_bytes(bytes([path.read_bytes()[0] ^ 1]) + path.read_bytes()[1:])
+
+
+def replace(folder: pathlib.Path, other: pathlib.Path) -> None:
+    shutil.rmtree(folder)
+    shutil.copytree(other, folder)
+
+
+@pytest.mark.parametrize("damage", ["a bit of the release", "a file more", "the bytes of an older release", "the verdict", "no release"])
 def test_what_is_not_what_was_judged_is_never_promoted(small: Installation, damage: str) -> None:
     run(small, Q1), run(small, Q2, "backfill")
     release = releases.find(small.store, "small", V2)
@@ -184,8 +193,9 @@ def test_what_is_not_what_was_judged_is_never_promoted(small: Installation, dama
     for path in (release.path, release.path / "saved_model.pb"):
         path.chmod(0o755)
     {
-        "a byte of the release": lambda: (release.path / "saved_model.pb").write_text("evil"),
+        "a bit of the release": lambda: flip(release.path / "saved_model.pb"),
         "a file more": lambda: (release.path / "more").write_text("evil"),
+        "the bytes of an older release": lambda: replace(release.path, releases.find(small.store, "small", V1).path),
         "the verdict": lambda: verdicts[0].write_text(verdicts[0].read_text().replace("good", "gold")),
         "no release": lambda: shutil.rmtree(release.path),
     }[damage]()

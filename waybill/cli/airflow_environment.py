@@ -89,6 +89,8 @@ def _waybill(settings: Settings) -> dict[str, str]:
         "WAYBILL_SCHEDULE_END": settings.schedule_end,
         "WAYBILL_NODE_MEMORY": str(settings.node_memory),
         "WAYBILL_NODE_THREADS": str(settings.node_threads),
+        "WAYBILL_SERVER": settings.server,
+        "WAYBILL_SERVE": "1" if settings.serve else "0",
         "WAYBILL_RETRY_SECONDS": str(settings.retry_seconds),
         "WAYBILL_OPEN_WORKERS": "1" if settings.open_workers else "0",
         "WAYBILL_NOTIFY": ",".join(sorted(settings.notify)),

@@ -2,8 +2,8 @@
 
 Which pipelines take part, and with which intervals, is in `pipelines/demo.py`. The schedule catches up the intervals by itself, and each is
 promoted; then one of them may be backfilled again, as a data scientist would do it, and held; then the newest is rolled back and put back.
-It ends well only if every run did, what is served is what was decided, and every release is on disk, answers, and leads back to the landed
-files.
+It ends well only if every run did, what is served is what was decided, every release is on disk, answers, and leads back to the landed
+files, and the model server says of real rows what the served release says of them.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pipelines.demo import STORIES, Story
-from waybill.cli import load, person, setup
+from waybill.cli import asked, load, person, setup
 from waybill.cli.airflow_client import AirflowClient
+from waybill.cli.serve_address import Address
 from waybill.cli.services import AirflowService
 from waybill.cli.summary import summarise
-from waybill.cli.watch import Watcher, label
+from waybill.cli.watch import Done, Watcher, label, until
 from waybill.launch.window import interval_from
 from waybill.lineage import chain
 from waybill.records import settings as places
@@ -44,20 +45,20 @@ def demo(args: argparse.Namespace) -> int:
     for story in STORIES:
         landed = load.lander_of(story.pipeline)(settings.landing)
         print(f"   {len(landed)} intervals, {sum(rows for _, rows in landed)} rows, under {settings.landing / story.pipeline}")
-    service = AirflowService(settings)
+    service = AirflowService(settings, serve=settings.serve)
     record = service.start()
     problems: list[str] = []
     try:
         user, password = service.login()
         print(f"   Airflow runs at {record.address} (user {user}, password {password}) until the demo ends")
+        problems = _play(service.client(), began)
+        server = service.await_server() if settings.serve else None
         for story in STORIES:
-            problems = problems or _runs(service.client(), story, began)
+            problems = problems or _served(settings, story, server)
+        for story in STORIES:
+            problems += _look(settings, story, server)
     finally:
         service.stop()
-    for story in STORIES:
-        problems = problems or _served(settings, story)
-    for story in STORIES:
-        problems += _look(settings, story)
     for problem in problems:
         print(f"NOT AS IT SHOULD BE: {problem}")
     minutes, seconds = divmod(round(time.monotonic() - began), 60)
@@ -67,24 +68,40 @@ def demo(args: argparse.Namespace) -> int:
     return 1 if problems else 0
 
 
-def _runs(client: AirflowClient, story: Story, began: float) -> list[str]:
-    """A pipeline's intervals by schedule, and one of them again by a backfill; returns what went wrong."""
+def _play(client: AirflowClient, began: float) -> list[str]:
+    """Every story's intervals by schedule, and beside the next story's one of them again by a backfill; returns what went wrong."""
+    watchers = {story.pipeline: Watcher(client, story.pipeline, began) for story in STORIES}
+    for before, story in zip((None, *STORIES), (*STORIES, None), strict=True):
+        awaited = []
+        if before and before.again:
+            awaited.append((watchers[before.pipeline], _backfill(client, before, watchers[before.pipeline])))
+        if story:
+            awaited.append((watchers[story.pipeline], _catch_up(client, story, watchers[story.pipeline])))
+        if not until(awaited, _MINUTES * 60):
+            return [f"the runs of {', '.join(one.pipeline for one in (before, story) if one)} had not ended after {_MINUTES} minutes"]
+        if bad := [problem for one in (before, story) if one for problem in _failed(client, one.pipeline)]:
+            return bad
+    return []
+
+
+def _catch_up(client: AirflowClient, story: Story, watcher: Watcher) -> Done:
+    """Has the schedule run a story's intervals; returns what tells whether all have ended."""
     name = story.pipeline
     client.wait_for_dag(name)
-    watcher = Watcher(client, name, began)
     _mend(client, name)
     watcher.skip([run for run in client.runs(name) if run["state"] == "success"])
     client.pause(name, paused=False)
     print(f"The schedule catches up the intervals of {name} that begin on {', '.join(story.intervals)}.", flush=True)
-    if not watcher.until(lambda runs: _all_ended(runs, story.intervals), _MINUTES * 60):
-        return [f"the scheduled runs of {name} had not ended after {_MINUTES} minutes"]
-    if (bad := _failed(client, name)) or not story.again:
-        return bad
-    print(f"A data scientist backfills the interval of {story.again} again.", flush=True)
-    watcher.skip(client.runs(name))
-    backfill = client.backfill(name, story.again, story.again, reprocess="completed", conf={"reason": "the demo asks for it again"})
-    ended = watcher.until(lambda runs: _all_ended(runs, (story.again,)) and _backfill_ended(client, backfill), _MINUTES * 60)
-    return _failed(client, name) if ended else [f"the backfill had not ended after {_MINUTES} minutes"]
+    return lambda runs: _all_ended(runs, story.intervals)
+
+
+def _backfill(client: AirflowClient, story: Story, watcher: Watcher) -> Done:
+    """Runs one of a story's intervals again; returns what tells whether it has ended."""
+    print(f"A data scientist backfills the interval of {story.again} of {story.pipeline} again.", flush=True)
+    watcher.skip(client.runs(story.pipeline))
+    again, why = story.again, {"reason": "the demo asks for it again"}
+    backfill = client.backfill(story.pipeline, again, again, reprocess="completed", conf=why)
+    return lambda runs: _all_ended(runs, (again,)) and _backfill_ended(client, backfill)
 
 
 def _mend(client: AirflowClient, name: str) -> None:
@@ -117,7 +134,7 @@ def _failed(client: AirflowClient, name: str) -> list[str]:
     return found or [f"the run of {label(run)} failed" for run in client.runs(name) if run["state"] == "failed"]
 
 
-def _served(settings: Settings, story: Story) -> list[str]:
+def _served(settings: Settings, story: Story, server: Address | None) -> list[str]:
     """What is served after the backfill, then a rollback and back; returns what is not as it should be."""
     promoted = [interval.version(1) for interval in _intervals(story)]
     if not story.again:
@@ -136,8 +153,20 @@ def _served(settings: Settings, story: Story) -> list[str]:
         decided = decide()
         print(f"   {decided.says}\n   served: {', '.join(map(str, base_path.follow(store, settings, story.pipeline)))}")
         if decided.outcome == "rolled_back":
-            problems += _is_served(settings, story, promoted[-2], "after the rollback")
+            problems += _is_served(settings, story, promoted[-2], "after the rollback") + _follows(server, story, promoted[-2])
     return problems + _is_served(settings, story, promoted[-1], "at the end")
+
+
+def _follows(server: Address | None, story: Story, version: int) -> list[str]:
+    """Whether the model server comes to answer with a version; says how soon."""
+    if server is None:
+        return []
+    try:
+        seconds = asked.followed(server, story.pipeline, version)
+    except asked.Otherwise as error:
+        return [str(error)]
+    print(f"   the model server answers with {version} after {seconds:.1f} s")
+    return []
 
 
 def _is_served(settings: Settings, story: Story, version: int, when: str) -> list[str]:
@@ -148,8 +177,8 @@ def _is_served(settings: Settings, story: Story, version: int, when: str) -> lis
     return [f"{when} the base path of {story.pipeline} holds {present or 'nothing'}; expected {version} as the highest"]
 
 
-def _look(settings: Settings, story: Story) -> list[str]:
-    """Looks at every release of a pipeline from disk and lineage, and shows the newest."""
+def _look(settings: Settings, story: Story, server: Address | None) -> list[str]:
+    """Looks at every release of a pipeline from disk and lineage, asks the server for the newest, and shows that."""
     store = Store(settings.store_url)
     entries, promoter = journal.entries(store, state.subject(story.pipeline)), load.graph_of(story.pipeline).promoter
     print(f"\nReleases of {story.pipeline}:")
@@ -165,7 +194,8 @@ def _look(settings: Settings, story: Story) -> list[str]:
             problems.append(f"the interval of {start} of {story.pipeline} has no release")
     if story.again and len(versions[story.again]) == 1:
         problems.append(f"the backfilled interval of {story.again} has no second generation")
-    looked = [summarise(settings, store, story.pipeline, found[-1]) for found in versions.values() if found]
+    newest = [found[-1] for found in versions.values() if found]
+    looked = [summarise(settings, store, story.pipeline, version, server if version == newest[-1] else None) for version in newest]
     problems += [problem for summary in looked for problem in summary.problems]
     if looked:
         print("\n" + "\n".join(looked[-1].lines))
@@ -175,7 +205,7 @@ def _look(settings: Settings, story: Story) -> list[str]:
 def _next_steps(story: Story) -> None:
     name, after = story.pipeline, f"{_intervals(story)[-1].end:%Y-%m-%d}"
     print(
-        "\nTo look around:   make up     (prints the address and the login; make down ends it)\n"
+        "\nTo look around:   make up     (prints addresses and login, of Airflow and of the models' page; make down ends it)\n"
         f"Then try:         .venv/bin/waybill status {name}; .venv/bin/waybill releases {name};\n"
         f"                  trigger the DAG `{name}` with interval_start {after} and train_steps 200;\n"
         f"                  or without Airflow: .venv/bin/waybill run {name} --interval {after}"

@@ -94,7 +94,12 @@ def _everyday(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     run.add_argument("--ticket", default="", help="go on with the run that was frozen for this ticket; a failed run prints it")
     graph = verbs.add_parser("graph", help="compile each pipeline's graph.json, from which Airflow draws its DAG")
     graph.add_argument("--check", action="store_true", help="write nothing; fail when one is stale")
-    verbs.add_parser("up", help="start Airflow on free loopback ports; prints address and login")
+    up = verbs.add_parser(
+        "up",
+        help="start Airflow and the model server on free loopback ports; prints addresses and login",
+        description="Starts Airflow, the warm host and the model server; where they run, only those that had ended.",
+    )
+    up.add_argument("--no-serve", action="store_true", help="leave the model server out; so does WAYBILL_SERVE=0")
     verbs.add_parser("down", help="end everything that `waybill up` started, and only that")
     host = verbs.add_parser(
         "host",

@@ -8,7 +8,8 @@ _DESCRIPTION = """\
 Answers with TensorFlow Serving's protocol, over REST and gRPC, on a machine without TensorFlow Serving.
 
 It is for laptops and tests: one process, no TLS, no login, no batching. Production runs TensorFlow Serving, with the files in
-deploy/tensorflow-serving/. Without options it serves what is promoted here, and follows every promotion and rollback.
+deploy/tensorflow-serving/. Without options it serves what is promoted here, and follows every promotion and rollback. `waybill up` starts
+one beside Airflow.
 
 In a browser, the address of REST shows what is served, and asks it: http://127.0.0.1:8501/
 """
@@ -46,11 +47,13 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         action="store_true",
         help="refuse a new label for a version that is not loaded, as TensorFlow Serving does",
     )
-    what.add_argument("--no-checks", action="store_true", help="load whatever TensorFlow's loader takes, even a model without variables")
+    what.add_argument("--no-checks", action="store_true", help="load whatever TensorFlow's loader takes, even what was never released")
     where = verb.add_argument_group("where it answers")
     where.add_argument("--host", default="127.0.0.1", help="address to listen on, default 127.0.0.1: this machine only. There is no login")
     where.add_argument("--rest-port", type=_port, default=8501, metavar="PORT", help="port of REST, default 8501; 0: any free one")
     where.add_argument("--grpc-port", type=_port, default=8500, metavar="PORT", help="port of gRPC, default 8500; 0: any free one")
+    where.add_argument("--any-port", action="store_true", help="where a port is taken, listen on any free one; the log says which")
+    where.add_argument("--address-file", default="", metavar="FILE", help="write process id and addresses there, as JSON, once it listens")
     where.add_argument("--grpc-socket-path", default="", metavar="PATH", help="a Unix socket for gRPC beside the port")
     where.add_argument("--max-body", type=_count, default=64, metavar="MB", help="largest request, default 64 megabytes")
     where.add_argument("--no-monitoring", action="store_true", help="no page for Prometheus at /monitoring/prometheus/metrics")

@@ -9,6 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 from waybill.cli import load, person
+from waybill.cli.services import AirflowService
+from waybill.client.errors import ClientError
+from waybill.client.rest import RestClient
+from waybill.client.spec import Patience
 from waybill.records import settings as places
 from waybill.records.person import one_line
 from waybill.records.settings import Settings
@@ -20,6 +24,8 @@ from waybill.serving.state import ServingState
 from waybill.store import journal
 from waybill.store.connection import Store
 from waybill.store.journal import Entry
+
+_SOON = Patience(seconds=5.0, tries=1)
 
 
 def decide(args: argparse.Namespace) -> int:
@@ -50,16 +56,34 @@ def status(args: argparse.Namespace) -> int:
     entries = journal.entries(store, state.subject(args.pipeline))
     now = state.fold(entries)
     present = base_path.present(settings.serving / args.pipeline)
+    answers = _answers(settings, args.pipeline)
     if args.json:
-        print(json.dumps({**_plain(now), "base_path": present, "decisions": [_entry(e) for e in entries[-args.limit :]]}, indent=1))
+        decisions = [_entry(entry) for entry in entries[-args.limit :]]
+        print(json.dumps({**_plain(now), "base_path": present, "server": answers, "decisions": decisions}, indent=1))
         return 0 if present == list(now.served) else 1
     print(f"{args.pipeline}: {_served(now)}")
     print(f"base path {settings.serving / args.pipeline}: {', '.join(map(str, present)) or 'empty'}")
     if present != list(now.served):
         print(f"  which is not what was decided ({', '.join(map(str, now.served)) or 'nothing'}); mend it with: waybill doctor --repair")
+    if answers:
+        said = ", ".join(f"{version} {state}" for version, state in answers["versions"].items()) or "knows no version of it"
+        print(f"model server {answers['rest']}: {answers['error'] or said}")
     for entry in entries[-args.limit :]:
         print(f"  {entry.number:>4}  {_moment(entry)}  {entry.kind:<9} {_words(entry)}")
     return 0 if present == list(now.served) else 1
+
+
+def _answers(settings: Settings, model: str) -> dict[str, Any]:
+    """What the model server of `waybill up` says of a model; nothing where none runs."""
+    address = AirflowService(settings).server()
+    if address is None:
+        return {}
+    versions, error = dict[int, str](), ""
+    try:
+        versions = RestClient(address.rest, _SOON).states(model)
+    except ClientError as problem:
+        error = str(problem)
+    return {"rest": address.rest, "grpc": address.grpc, "versions": versions, "error": error}
 
 
 def show_releases(args: argparse.Namespace) -> int:

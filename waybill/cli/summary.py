@@ -9,6 +9,9 @@ import pathlib
 from collections.abc import Iterator
 
 from components.landed_rows import LandedRows
+from waybill.cli import asked
+from waybill.cli.asked import TOLERANCE, Otherwise, Question
+from waybill.cli.serve_address import Address
 from waybill.launch import specs
 from waybill.launch.partitions import LandingError
 from waybill.launch.process import prepare
@@ -21,7 +24,6 @@ from waybill.records.verdict import Rule
 from waybill.store.connection import Store
 
 SHOWN_ROWS = 3
-_TOLERANCE = 1e-6  # the two signatures differ by how TensorFlow batches them, at most
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,8 +39,8 @@ class Summary:
     problems: tuple[str, ...]
 
 
-def summarise(settings: Settings, store: Store, pipeline: str, version: int) -> Summary:
-    """Looks at a release from disk and from MLMD; nothing is taken on trust."""
+def summarise(settings: Settings, store: Store, pipeline: str, version: int, server: Address | None = None) -> Summary:
+    """Looks at a release from disk and from MLMD, and asks the server that should serve it, if any; nothing is taken on trust."""
     release = chain.release(store, pipeline, version)
     if release is None:
         return Summary((), (f"MLMD has no release {version} of {pipeline}",))
@@ -48,7 +50,7 @@ def summarise(settings: Settings, store: Store, pipeline: str, version: int) -> 
     lines, problems = [f"The model: {path}"], []
     if not path.is_dir() or digest.of_tree(path) != release.properties["release_digest"]:
         problems.append(f"{path} does not hold the bytes that were released")
-    for part in (_metrics(links), _scores(path, spec), _story(links, spec)):
+    for part in (_metrics(links), _scores(path, spec, version, server), _story(links, spec)):
         for line in part:
             (problems if line.startswith("!") else lines).append(line.removeprefix("!"))
     return Summary(tuple(lines), tuple(problems))
@@ -67,8 +69,8 @@ def _metrics(links: list[chain.Link]) -> Iterator[str]:
         yield f"  {_label(rule):<42} {rule.found:<12} {rule.outcome.value:<10} wanted {rule.expected}"
 
 
-def _scores(path: pathlib.Path, spec: RunSpec) -> Iterator[str]:
-    """Scores of rows of the newest partition from the reloaded model, through both signatures."""
+def _scores(path: pathlib.Path, spec: RunSpec, version: int, server: Address | None) -> Iterator[str]:
+    """Scores of rows of the newest partition from the reloaded model, through both signatures, and from the server."""
     prepare(logging.ERROR)
     import tensorflow as tf
 
@@ -95,10 +97,23 @@ def _scores(path: pathlib.Path, spec: RunSpec) -> Iterator[str]:
         others = [name for name in cells if name not in row]
         shown = ", ".join(f"{name}={_text(cells[name])}" for name in (*row, *others) if cells.get(name))
         yield f"  raw {_score(raw)}  serving_default {_score(example)}  {shown[:100]} ..."
-        if not (all(map(math.isfinite, raw)) and largest_difference(raw, example) <= _TOLERANCE):
+        if not (all(map(math.isfinite, raw)) and largest_difference(raw, example) <= TOLERANCE):
             yield f"!the signatures disagree on a row: raw {raw}, serving_default {example}"
     if not rows:
         yield "!the newest partition has no rows to score"
+    elif server:
+        yield from _served(server, Question(spec.pipeline, version, loaded.raw_inputs(rows), examples, by_raw, by_example))
+
+
+def _served(server: Address, question: Question) -> Iterator[str]:
+    """What the running server says of the same rows."""
+    yield ""
+    yield f"What the model server at {server.rest} says of them, raw over REST, serving_default over gRPC:"
+    try:
+        for raw, example in asked.compared(server, question):
+            yield f"  raw {_score(raw)}  serving_default {_score(example)}  by version {question.version}, as from disk"
+    except Otherwise as error:
+        yield f"!{error}"
 
 
 def _story(links: list[chain.Link], spec: RunSpec) -> Iterator[str]:

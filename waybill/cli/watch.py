@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Collection
-from typing import Any
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, TypeAlias
 
 from waybill.cli.airflow_client import AirflowClient, AirflowUnreachable
 
 _POLL_SECONDS = 1.0
+Done: TypeAlias = Callable[[list[dict[str, Any]]], bool]
 _ENDED = frozenset({"success", "failed", "upstream_failed", "skipped", "removed"})
 
 
@@ -28,21 +29,16 @@ class Watcher:
         self._began = began
         self._shown: set[tuple[str, str, int, int, str]] = set()
 
-    def until(self, done: Callable[[list[dict[str, Any]]], bool], seconds: float) -> bool:
-        """Shows progress until `done` says so of the DAG's runs; False when that takes longer than `seconds`."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            try:
-                runs = self._client.runs(self._dag_id)
-                for run in runs:
-                    self._show(run)
-                self._status(runs)
-                if done(runs):
-                    return True
-            except AirflowUnreachable:
-                pass  # the API server is busy; the next look tells more
-            time.sleep(_POLL_SECONDS)
-        return False
+    def look(self, done: Done) -> bool:
+        """Shows what has ended since the last look; whether `done` says so of the DAG's runs."""
+        try:
+            runs = self._client.runs(self._dag_id)
+            for run in runs:
+                self._show(run)
+            self._status(runs)
+            return done(runs)
+        except AirflowUnreachable:
+            return False  # the API server is busy; the next look tells more
 
     def skip(self, runs: Collection[dict[str, Any]]) -> None:
         """Takes everything these runs have done so far as shown."""
@@ -57,18 +53,31 @@ class Watcher:
                 self._shown.add(key)
                 span = f" {task['rendered_map_index']}" if task.get("rendered_map_index") else ""
                 took = f"{task['duration']:6.1f} s" if task.get("duration") else " " * 8
-                self._line(f"{label(run)}  {task['task_id'] + span:<30} {took}  {task['state']}")
+                self._line(f"{self._dag_id:<8} {label(run)}  {task['task_id'] + span:<30} {took}  {task['state']}")
 
     def _status(self, runs: list[dict[str, Any]]) -> None:
         """One passing line on a terminal: what is under way."""
         if not sys.stdout.isatty():
             return
         active = [label(run) for run in runs if run["state"] in ("running", "queued")]
-        print(f"\r\033[K{time.monotonic() - self._began:7.0f} s  under way: {', '.join(active) or 'nothing'}", end="", flush=True)
+        print(
+            f"\r\033[K{time.monotonic() - self._began:7.0f} s  under way: {self._dag_id} {', '.join(active) or 'nothing'}",
+            end="",
+            flush=True,
+        )
 
     def _line(self, text: str) -> None:
         clear = "\r\033[K" if sys.stdout.isatty() else ""
         print(f"{clear}{time.monotonic() - self._began:7.0f} s  {text}", flush=True)
+
+
+def until(awaited: Sequence[tuple[Watcher, Done]], seconds: float) -> bool:
+    """Shows what several DAGs do until each is done; False when that takes longer than `seconds`."""
+    left, deadline = list(awaited), time.monotonic() + seconds
+    while left and time.monotonic() < deadline:
+        left = [(watcher, done) for watcher, done in left if not watcher.look(done)]
+        time.sleep(_POLL_SECONDS if left else 0)
+    return not left
 
 
 def label(run: dict[str, Any]) -> str:

@@ -83,6 +83,7 @@ class Settings:
         arguments, default none).
       server: REST address of the model server that follows models.config, which is asked before a label moves (`WAYBILL_SERVER`, such as
         http://127.0.0.1:8501, default none: models.config has no labels).
+      serve: Whether `waybill up` and `waybill demo` start a model server beside Airflow (`WAYBILL_SERVE`, 1 or 0, default 1).
       retry_seconds: How long Airflow waits before it tries a failed node again; thrice as long before the next time
         (`WAYBILL_RETRY_SECONDS`, default 20).
       doctor_schedule: When Airflow has the doctor look, as a cron expression in UTC (`WAYBILL_DOCTOR_SCHEDULE`, default `0 5 * * *`).
@@ -116,6 +117,7 @@ class Settings:
     notify: frozenset[str]
     notifier: Notifier | None
     server: str
+    serve: bool
     retry_seconds: int
     doctor_schedule: str
     airflow_users: tuple[str, ...]
@@ -190,6 +192,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         server=_matching(
             "WAYBILL_SERVER", env.get("WAYBILL_SERVER") or "", r"(https?://[^\s/]+)?/?", "an address such as http://127.0.0.1:8501"
         ),
+        serve=_flag("WAYBILL_SERVE", env.get("WAYBILL_SERVE") or "1"),
         retry_seconds=_number("WAYBILL_RETRY_SECONDS", env.get("WAYBILL_RETRY_SECONDS") or "20"),
         doctor_schedule=_matching(
             "WAYBILL_DOCTOR_SCHEDULE",

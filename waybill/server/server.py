@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 from collections.abc import Callable
+from typing import TypeVar
 
 from waybill.server.config import Model
 from waybill.server.core import Core
@@ -21,6 +22,8 @@ HOST = "127.0.0.1"
 REST_PORT, GRPC_PORT = 8501, 8500  # TensorFlow Serving's
 LARGEST_BODY = 64 << 20
 
+Door = TypeVar("Door")
+
 
 @dataclasses.dataclass(frozen=True)
 class Options:
@@ -32,6 +35,7 @@ class Options:
       host: Address to listen on.
       rest_port: Port of REST; 0 for any free one.
       grpc_port: Port of gRPC; 0 for any free one.
+      any_port: Whether any free port is taken where the wanted one is taken.
       grpc_socket: Path of a Unix socket for gRPC; empty for none.
       poll_seconds: Between two looks at the base paths; 0 for one look only.
       retries: How often a failed load is tried again.
@@ -48,6 +52,7 @@ class Options:
     host: str = HOST
     rest_port: int = REST_PORT
     grpc_port: int = GRPC_PORT
+    any_port: bool = False
     grpc_socket: str = ""
     poll_seconds: float = 1.0
     retries: Retries = dataclasses.field(default_factory=Retries)
@@ -78,9 +83,11 @@ class Server:
         self.core = Core(manager, say, early_labels=options.early_labels)
         service = Service(self.core, noted)
         application = Application(Rest(service, monitoring=options.monitoring), self.core, options.largest_body)
-        self._web = Web(application, options.host, options.rest_port)
+        self._web = self._at(options.rest_port, lambda port: Web(application, options.host, port))
         try:
-            self._grpc = Grpc(service, options.host, options.grpc_port, options.grpc_socket, options.largest_body)
+            self._grpc = self._at(
+                options.grpc_port, lambda port: Grpc(service, options.host, port, options.grpc_socket, options.largest_body)
+            )
         except ServerError:
             self._web.stop()
             raise
@@ -94,6 +101,15 @@ class Server:
     def grpc(self) -> str:
         """Where gRPC is, as `host:port`."""
         return f"{_in_url(self._options.host)}:{self._grpc.port}"
+
+    def _at(self, port: int, listen: Callable[[int], Door]) -> Door:
+        """Listens on a port; where that is taken and any will do, on one that the system chooses while it listens."""
+        try:
+            return listen(port)
+        except ServerError:
+            if not self._options.any_port or not port:
+                raise
+            return listen(0)
 
     def start(self) -> None:
         """Begins to serve; the ports are open before the models are loaded, so that a client sees them LOADING.

@@ -35,22 +35,32 @@ class LoadedModel:
         """The raw signature's inputs: a tensor [n, 1] per column."""
         return dict(self._signature(RAW_SIGNATURE).structured_input_signature[1])
 
-    def score_rows(self, rows: Sequence[Mapping[str, Any]]) -> list[list[float]]:
-        """Scores rows of raw values through the `raw` signature: a list of numbers for each.
+    def raw_inputs(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[list[Any]]]:
+        """Rows of raw values as inputs of the `raw` signature: `[n, 1]` cells per column.
 
         Args:
           rows: A value per column of the signature; a column that is None or not there is missing. It is sent as "" for text, NaN
             for a float, -1 for an integer, which an exported `raw` signature takes as signs that a value is missing.
 
         Raises:
+          ServingError: if the model has no such signature.
+        """
+        return {name: [[_cell(row.get(name), spec.dtype)] for row in rows] for name, spec in self.columns().items()}
+
+    def score_rows(self, rows: Sequence[Mapping[str, Any]]) -> list[list[float]]:
+        """Scores rows of raw values through the `raw` signature: a list of numbers for each.
+
+        Args:
+          rows: See `raw_inputs`.
+
+        Raises:
           ServingError: if the model has no such signature, or it does not answer with a score for each row.
         """
         import tensorflow as tf
 
-        signature = self._signature(RAW_SIGNATURE)
-        columns = {name: [[_cell(row.get(name), spec.dtype)] for row in rows] for name, spec in self.columns().items()}
-        tensors = {name: tf.constant(cells, dtype=self.columns()[name].dtype) for name, cells in columns.items()}
-        return self._numbers(signature(**tensors), len(rows))
+        kinds = self.columns()
+        tensors = {name: tf.constant(cells, dtype=kinds[name].dtype) for name, cells in self.raw_inputs(rows).items()}
+        return self._numbers(self._signature(RAW_SIGNATURE)(**tensors), len(rows))
 
     def score_examples(self, examples: Sequence[bytes]) -> list[list[float]]:
         """Scores serialized tf.Examples through `serving_default`: a list of numbers for each.
