@@ -22,7 +22,7 @@ from apache_beam.transforms import core, userstate
 from tensorflow_transform import impl_helper
 from tfx.utils import dependency_utils
 
-from pipelines.taxi.pipeline import BEAM_ARGS
+from pipelines.journey import BEAM_ARGS
 from waybill.launch import beam as launch_beam
 from waybill.launch.beam import build_quickly
 from waybill.launch.replaced import UnknownSource, replace, source_digest

@@ -71,7 +71,7 @@ def test_the_same_trip_gets_the_same_score_every_way():
 
 
 def test_the_scores_that_are_kept_of_the_trained_model_are_those_of_the_saved_one(tmp_path):
-    parse = model.recipe(trained().transform_output, 0.01, SPREAD).parse
+    parse = model.LEARNER.recipe(trained().transform_output, 0.01, SPREAD).parse
 
     keep_scores(trained().keras, parse, trained().patterns("eval"), str(tmp_path))
 
