@@ -13,8 +13,7 @@ from tensorflow_data_validation.statistics import stats_impl, stats_options
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from components import images, typed_rows
-from components.example_gen import SPAN
-from components.landed_rows import LandedRows
+from components.landed_rows import SPAN, LandedRows
 from waybill.gates.data_evidence import SplitEvidence
 from waybill.gates.skew import SAMPLE
 from waybill.gates.spread import Spread

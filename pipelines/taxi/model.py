@@ -12,7 +12,7 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 
 from pipelines.taxi.features import TREATMENTS
 from pipelines.taxi.policy import LABEL, PREDICTION
-from waybill.tables.treatments import Scaled, transformed
+from waybill.tables.treatments import Number, transformed
 from waybill.training.learner import Learner
 from waybill.training.servable import Asked
 
@@ -32,7 +32,7 @@ def build(learning_rate: float) -> tf_keras.Model:
     inputs, wide, deep = {}, [], []
     for treatment in TREATMENTS:
         name = transformed(treatment.name)
-        if isinstance(treatment, Scaled):
+        if isinstance(treatment, Number):
             inputs[name] = tf_keras.Input([1], dtype=tf.float32, name=name)
             deep.append(inputs[name])
             continue

@@ -134,7 +134,8 @@ class Vocabulary:
         return tf.where(missing, tf.cast(self.ids - 1, rank.dtype), rank)
 
 
-Treatment = Scaled | Standardized | Bucketed | Numbered | Vocabulary
+Number = Scaled | Standardized
+Treatment = Number | Bucketed | Numbered | Vocabulary
 
 
 def transformed(name: str) -> str:
