@@ -69,7 +69,7 @@ def _split(part: Part) -> tuple[int, int]:
     for_eval = int((typed_rows.buckets(cells, part.table.column_names, BUCKETS) < EVAL_BUCKETS).sum())
     if not 0 < for_eval < part.table.num_rows:
         raise FolderUnfit(
-            f"the partition of {part.delivered.label} has {part.table.num_rows} rows, {for_eval} of them in the eval split; expected some in "
+            f"the partition of {part.delivered.label} has {part.table.num_rows} rows, {for_eval} in the eval split; expected some in "
             "both splits, as about 12 different rows give; put more into one partition, such as by a longer interval"
         )
     return part.table.num_rows - for_eval, for_eval

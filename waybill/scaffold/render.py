@@ -166,8 +166,8 @@ _CLASSES = "CLASSES, ChangeThreshold, DataPolicy, ModelPolicy, Threshold"
 def _preface(plan: Plan) -> str:
     rows = [part.table.num_rows for part in plan.parts]
     return (
-        f"The numbers follow from {sum(rows)} rows in {len(rows)} partitions of {min(rows)} to {max(rows)}, and from what a plain model reached\n"
-        "on them. They are to be reviewed: docs/gates.md tells how each limit is found."
+        f"The numbers follow from {sum(rows)} rows in {len(rows)} partitions of {min(rows)} to {max(rows)}, and from what a plain model\n"
+        "reached on them. They are to be reviewed: docs/gates.md tells how each limit is found."
     )
 
 
