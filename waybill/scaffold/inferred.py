@@ -22,7 +22,7 @@ from waybill.scaffold.columns import DOMAIN, Column
 
 _HEAD = """\
 # A row of {name}, as it is delivered, and the column that ingestion adds.
-# Inferred by `waybill new` from {rows} rows in {parts} partitions; from here on curated by hand and reviewed like code: names, types,
+# Inferred from {rows} rows in {parts} partitions; from here on curated by hand and reviewed like code: names, types,
 # presence and domains here are what every stop goes by, and nothing changes them by itself.
 # `waybill schema diff {name}` shows what does not fit.
 # Presence is checked per split of a span: min_fraction is the smallest share of rows with a value.

@@ -59,7 +59,7 @@ class Table:
 
     def cells(self, name: str) -> pa.ChunkedArray:
         """The cells of a column in all partitions."""
-        return pa.chunked_array([chunk for part in self.parts for chunk in part.table[name].chunks], pa.binary())
+        return _whole(self.parts, name)
 
 
 def read(where: pathlib.Path, schedule: str = "") -> Table:
@@ -76,9 +76,12 @@ def read(where: pathlib.Path, schedule: str = "") -> Table:
     cron = folder.schedule_of([part.start for part in delivered], schedule)
     check_starts(delivered, settings_for("the new pipeline", cron, delivered[0].label))
     parts = cells.read(delivered)
-    names = parts[0].table.column_names
-    whole = {name: pa.chunked_array([chunk for part in parts for chunk in part.table[name].chunks], pa.binary()) for name in names}
-    return Table(cron, parts, [look(name, column) for name, column in whole.items()])
+    return Table(cron, parts, looked_at(parts))
+
+
+def looked_at(parts: Sequence[cells.Part]) -> list[Column]:
+    """What each column of the partitions holds."""
+    return [look(name, _whole(parts, name)) for name in parts[0].table.column_names]
 
 
 def check_starts(delivered: Sequence[folder.Delivered], settings: PipelineSettings) -> None:
@@ -101,6 +104,10 @@ def check_starts(delivered: Sequence[folder.Delivered], settings: PipelineSettin
 def settings_for(name: str, schedule: str, start: str) -> PipelineSettings:
     """As much of a pipeline's settings as intervals follow from."""
     return PipelineSettings(name, "", schedule, "UTC", start, "", "", (), (), 0, "", ())
+
+
+def _whole(parts: Sequence[cells.Part], name: str) -> pa.ChunkedArray:
+    return pa.chunked_array([chunk for part in parts for chunk in part.table[name].chunks], pa.binary())
 
 
 def _of_label(column: Column, found: Classes) -> Column:
