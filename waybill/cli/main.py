@@ -81,6 +81,7 @@ def _everyday(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         metavar="FOLDER",
         help="partitions in a folder, as `waybill new` takes them",
     )
+    land.add_argument("--rename", action="store_true", help="with --from: columns get names that a model can be asked by")
     land.add_argument("--replace", action="store_true", help="with --from: they correct those that are there")
     sample = verbs.add_parser(
         "sample",

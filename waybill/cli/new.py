@@ -25,13 +25,16 @@ def new(args: argparse.Namespace) -> int:
     """Writes the pipeline and lands its partitions."""
     name, project = check_name(args.name, places.PROJECT), places.PROJECT
     folder = pathlib.Path(args.folder or _asked("Folder of CSV or Parquet partitions", "--from FOLDER")).expanduser()
-    found = table.read(folder, args.schedule)
+    found = table.read(folder, args.schedule, args.rename)
     if not args.label:
         print(f"The columns: {', '.join(column.name for column in found.columns)}")
     found, label = found.labelled(args.label or _asked("Which of them is the label", "--label COLUMN"), args.positive, args.without)
     first, last = found.parts[0].delivered.label, found.parts[-1].delivered.label
+    anew = " --rename" if args.rename else ""
     rows = sum(part.table.num_rows for part in found.parts)
     print(f"{rows} rows in {len(found.parts)} partitions, {first} to {last}, schedule {found.schedule!r}", flush=True)
+    for old, given in found.parts[0].renamed.items():
+        print(f"  column {old!r} is landed as {given}")
     print("inferring and measuring, with TFX ...", flush=True)
     settings = _write(name, project, found, label)
     print("wrote " + "\n      ".join(targets(name).values()))
@@ -39,14 +42,13 @@ def new(args: argparse.Namespace) -> int:
         for interval, count in landing.land(found.parts, settings, places.load().landing):
             print(f"landed {interval.label}: {count} rows")
     except Exception:
-        print(
-            f"The pipeline is written, its partitions are not all landed; do it with: waybill land {name} --from {folder}", file=sys.stderr
-        )
+        print(f"The pipeline is written, and not all has landed; go on with: waybill land {name} --from {folder}{anew}", file=sys.stderr)
         raise
     print(
         f"\nNext, look at schemas/{name}.pbtxt and pipelines/{name}/, and run it:\n"
         f"  waybill init\n  waybill run {name} --interval {last}\n"
-        f"Test it with: .venv/bin/python -m pytest tests/test_{name}.py; later partitions land by: waybill land {name} --from FOLDER"
+        f"Test it with: .venv/bin/python -m pytest tests/test_{name}.py; later partitions land by:\n"
+        f"  waybill land {name} --from FOLDER{anew}"
     )
     return 0
 

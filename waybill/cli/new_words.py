@@ -29,6 +29,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     new.add_argument(
         "--schedule", default="", help="daily, weekly, monthly, quarterly, yearly, or a cron expression; default: as the names tell"
     )
+    new.add_argument("--rename", action="store_true", help="land a column such as 'width (cm)' under a name that a model can be asked by")
     schema = verbs.add_parser(
         "schema",
         help="infer a table's schema, show how landed data differ from a curated one, propose a changed one",

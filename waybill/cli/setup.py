@@ -48,7 +48,7 @@ def _from_folder(args: argparse.Namespace, settings: places.Settings) -> Iterabl
     pipeline = load.settings_of(args.pipeline)
     delivered = folder.partitions(pathlib.Path(args.folder).expanduser())
     table.check_starts(delivered, pipeline)
-    return landing.land(cells.read(delivered), pipeline, settings.landing, args.replace)
+    return landing.land(cells.read(delivered, args.rename), pipeline, settings.landing, args.replace)
 
 
 def graph(args: argparse.Namespace) -> int:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import keyword
 import pathlib
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,8 +17,8 @@ from components.landed_rows import SPAN, csv_batches, csv_columns
 from waybill.scaffold.errors import ColumnsUnfit, FolderUnfit
 from waybill.scaffold.folder import Delivered
 
-_LONGEST = 80
-_NEVER = "\"'\\`{}"
+_LONGEST, _SHOWN = 80, 5
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")  # TensorFlow's Python loader changes all others
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,15 +29,21 @@ class Part:
       delivered: Where it is.
       counts: Rows of each of its files, in their order.
       table: All its rows, every column as bytes; a missing value is empty bytes.
+      renamed: New names of columns, by the old ones; of all partitions.
     """
 
     delivered: Delivered
     counts: tuple[int, ...]
     table: pa.Table
+    renamed: Mapping[str, str]
 
 
-def read(parts: Sequence[Delivered]) -> list[Part]:
+def read(parts: Sequence[Delivered], rename: bool = False) -> list[Part]:
     """Reads partitions; columns that one of them lacks are missing in its rows.
+
+    Args:
+      parts: Where they are.
+      rename: Whether columns whose names no model can be asked by are to get others.
 
     Raises:
       FolderUnfit: if a file cannot be read, or a partition has no rows.
@@ -47,25 +55,42 @@ def read(parts: Sequence[Delivered]) -> list[Part]:
         rows = sum(table.num_rows for table in tables)
         if not rows:
             raise FolderUnfit(f"the partition of {part.label} has no rows; expected at least one; take it away until there are some")
-        found.append(Part(part, tuple(table.num_rows for table in tables), pa.concat_tables(tables, promote_options="default")))
+        found.append(Part(part, tuple(table.num_rows for table in tables), pa.concat_tables(tables, promote_options="default"), {}))
     names = list(dict.fromkeys(name for part in found for name in part.table.column_names))
-    check_columns(names)
-    return [dataclasses.replace(part, table=_all_of(part.table, names)) for part in found]
+    given = {name: plain(name) for name in names if plain(name) != name} if rename else {}
+    check_columns([given.get(name, name) for name in names])
+    return [dataclasses.replace(part, table=_all_of(part.table, names, given), renamed=given) for part in found]
+
+
+def plain(name: str) -> str:
+    """The name that a column gets if it must have another: `petal length (cm)` becomes `petal_length_cm`."""
+    if _is_plain(name):
+        return name
+    words = re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_")[: _LONGEST - 2]
+    return words if _is_plain(words) else f"c_{words}"
+
+
+def _is_plain(name: str) -> bool:
+    """Whether TensorFlow takes it for the name of an argument."""
+    return bool(_NAME.fullmatch(name)) and not keyword.iskeyword(name) and name != "self"
 
 
 def check_columns(names: Sequence[str]) -> None:
     """Checks that a pipeline can be written with these columns.
 
     Raises:
-      ColumnsUnfit: naming the first that cannot be.
+      ColumnsUnfit: naming those that cannot be.
     """
+    odd = [name for name in names if plain(name) != name or len(name) > _LONGEST]
+    if odd:
+        shown = ", ".join(repr(name[:_LONGEST]) for name in odd[:_SHOWN]) + (f" and {len(odd) - _SHOWN} more" if len(odd) > _SHOWN else "")
+        raise ColumnsUnfit(
+            f"the columns {shown} have names that a model cannot be asked by; expected letters, digits and _, beginning with a letter, no "
+            f"word of Python's, {_LONGEST} at most; rename them in the files, or add --rename to have them landed as "
+            f"{', '.join(map(plain, odd[:_SHOWN]))}"
+        )
     lowered: dict[str, str] = {}
     for name in names:
-        if not name or name != name.strip() or not name.isprintable() or len(name) > _LONGEST or set(name) & set(_NEVER):
-            raise ColumnsUnfit(
-                f"a column is called {name[:_LONGEST]!r}; expected 1 to {_LONGEST} printable characters without quotes, braces or \\, and "
-                "no blank at either end; rename it in the files"
-            )
         if name == SPAN:
             raise ColumnsUnfit(f"a column is called {SPAN!r}, as the one that ingestion adds; rename it in the files")
         if name.lower() in lowered:
@@ -92,8 +117,7 @@ def _table(path: pathlib.Path) -> pa.Table:
     return pa.Table.from_batches(batches, schema=pa.schema([(name, pa.binary()) for name in columns]))
 
 
-def _all_of(table: pa.Table, names: Sequence[str]) -> pa.Table:
+def _all_of(table: pa.Table, names: Sequence[str], renamed: Mapping[str, str]) -> pa.Table:
     """The table with all those columns, in that order."""
     empty = pa.array([b""] * table.num_rows, pa.binary())
-    columns = {name: pc.fill_null(table[name], b"") if name in table.column_names else empty for name in names}
-    return pa.table(columns)
+    return pa.table({renamed.get(name, name): pc.fill_null(table[name], b"") if name in table.column_names else empty for name in names})

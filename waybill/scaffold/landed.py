@@ -6,6 +6,7 @@ Nothing is written here. What differs is told as the data gate would tell it, wi
 from __future__ import annotations
 
 import dataclasses
+import math
 import pathlib
 from collections.abc import Sequence
 
@@ -115,7 +116,12 @@ def advice(finding: Finding) -> str:
 
 def fitting(schema: schema_pb2.Schema, landed: Sequence[Landed]) -> schema_pb2.Schema:
     """The schema, changed as far as the partitions do not fit it."""
+    before = {feature.name: (feature.presence.min_fraction,) for feature in schema.feature}
     for partition in landed:
         if differences(partition, schema):
             schema = update_schema(schema, partition.counted, infer_feature_shape=False, max_string_domain_size=DOMAIN)
+    for feature in schema.feature:
+        share = feature.presence.min_fraction
+        if share < 1 and share not in before.get(feature.name, ()):  # exactly what was found; the next interval has a little less
+            feature.presence.min_fraction = math.floor(share * 50) / 100
     return schema

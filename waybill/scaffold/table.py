@@ -45,7 +45,8 @@ class Table:
           LabelUnfit: if it is none.
           ColumnsUnfit: if nothing is left to learn from.
         """
-        names = [column.name for column in self.columns]
+        given, names = self.parts[0].renamed, [column.name for column in self.columns]
+        name, without = given.get(name, name), [given.get(column, column) for column in without]
         for asked in (name, *without):
             if asked not in names:
                 error = LabelUnfit if asked == name else ColumnsUnfit
@@ -62,12 +63,13 @@ class Table:
         return _whole(self.parts, name)
 
 
-def read(where: pathlib.Path, schedule: str = "") -> Table:
+def read(where: pathlib.Path, schedule: str = "", rename: bool = False) -> Table:
     """Reads a folder of partitions.
 
     Args:
       where: The folder.
       schedule: One of `folder.SCHEDULES`, a cron expression, or nothing: then the names tell.
+      rename: Whether columns with odd names are to get others.
 
     Raises:
       RecordError: if it is no such folder, or a partition does not begin when the schedule says.
@@ -75,7 +77,7 @@ def read(where: pathlib.Path, schedule: str = "") -> Table:
     delivered = folder.partitions(where)
     cron = folder.schedule_of([part.start for part in delivered], schedule)
     check_starts(delivered, settings_for("the new pipeline", cron, delivered[0].label))
-    parts = cells.read(delivered)
+    parts = cells.read(delivered, rename)
     return Table(cron, parts, looked_at(parts))
 
 

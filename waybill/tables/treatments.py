@@ -8,8 +8,6 @@ A treatment is one column's; a pipeline lists its own in `features.py`, and its 
 from __future__ import annotations
 
 import dataclasses
-import re
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 
 import tensorflow as tf
@@ -129,7 +127,7 @@ class Vocabulary:
         missing = tf.equal(column, tf.constant(MISSING[column.dtype], column.dtype))
         text = column if column.dtype == tf.string else tf.strings.as_string(column)
         text = tf.where(missing, tf.zeros_like(text), text)  # an empty text is not counted as a value
-        rank = tft.compute_and_apply_vocabulary(text, top_k=self.size, num_oov_buckets=self.unseen, vocab_filename=file_name(self.name))
+        rank = tft.compute_and_apply_vocabulary(text, top_k=self.size, num_oov_buckets=self.unseen, vocab_filename=self.name)
         return tf.where(missing, tf.cast(self.ids - 1, rank.dtype), rank)
 
 
@@ -139,13 +137,7 @@ Treatment = Number | Bucketed | Numbered | Vocabulary
 
 def transformed(name: str) -> str:
     """The name of a column after its treatment; another one, because an evaluation sees both."""
-    return f"{file_name(name)}_xf"
-
-
-def file_name(name: str) -> str:
-    """A column's name as one of a file or a layer: `width (cm)` becomes `width__cm__3f2a`, so that `width [cm]` is another one."""
-    plain = re.sub(r"[^A-Za-z0-9_]", "_", name)
-    return name if plain == name else f"{plain}_{zlib.crc32(name.encode()) & 0xFFFF:04x}"
+    return f"{name}_xf"
 
 
 def treat(columns: Mapping[str, tf.Tensor], treatments: Sequence[Treatment]) -> dict[str, tf.Tensor]:
