@@ -1,4 +1,4 @@
-"""`waybill new`: a folder of tables becomes a pipeline that runs, whole or not at all; what cannot become one is refused with what to do."""
+"""`waybill new`: a folder of tables becomes a pipeline that runs, whole or not at all; what cannot is refused with what to do."""
 
 from __future__ import annotations
 

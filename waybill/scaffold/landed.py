@@ -117,7 +117,8 @@ def advice(finding: Finding) -> str:
 def fitting(schema: schema_pb2.Schema, landed: Sequence[Landed]) -> schema_pb2.Schema:
     """The schema, changed as far as the partitions do not fit it."""
     before = {feature.name: (feature.presence.min_fraction,) for feature in schema.feature}
-    for partition in landed:
+    # Twice, because what a later one brings along, an earlier one lacks.
+    for partition in (*landed, *landed):
         if differences(partition, schema):
             schema = update_schema(schema, partition.counted, infer_feature_shape=False, max_string_domain_size=DOMAIN)
     for feature in schema.feature:
