@@ -122,6 +122,36 @@ def test_a_name_that_no_pipeline_can_have_is_refused_first_of_all(name: str, say
     assert says in capsys.readouterr().err
 
 
+def test_folder_and_label_are_asked_for_where_somebody_answers_and_demanded_where_nobody_does(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers = [str(written(tmp_path / "tables", flowers())), "nope"]
+    asked: list[str] = []
+    monkeypatch.setattr("builtins.input", lambda prompt: (asked.append(prompt), answers.pop(0))[1])
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    assert main(["new", "never_made"]) == 2
+    assert [prompt.split()[0] for prompt in asked] == ["Folder", "Which"]
+    out, err = capsys.readouterr()
+    assert "The columns: sepal_length_cm, sepal_width_cm" in out and "there is no column 'nope'" in err
+    monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
+    assert main(["new", "never_made"]) == 2
+    assert "add --from FOLDER" in capsys.readouterr().err
+
+
+def test_a_table_that_is_sorted_by_its_label_is_said_to_be(tmp_path: pathlib.Path) -> None:
+    from waybill.scaffold import render
+    from waybill.scaffold.plan import Plan
+
+    where, rows = tmp_path / "tables", flowers()
+    where.mkdir()
+    for month in range(2):
+        written(tmp_path / f"{month}", rows[75 * month : 75 * month + 75], months=1)
+        (tmp_path / f"{month}/2024-01.csv").rename(where / f"2024-0{month + 1}.csv")
+    found, label = table.read(where).labelled("kind", "", ())
+    plan = Plan("flowers", found.schedule, found.parts, found.columns, label, None, None, None)
+    assert [render.absent(plan, part) for part in found.parts] == ["'virginica'", "'setosa'"]
+
+
 def bad_tables() -> Iterator[tuple[str, Callable[[pathlib.Path], pathlib.Path], str, str]]:
     """What is wrong, a folder with it, the label, and what is said."""
     rows = flowers()
@@ -249,13 +279,14 @@ def test_a_label_of_two_values_may_be_numbers_or_words(
 
 def test_classes_get_a_score_each_and_limits_between_guessing_and_a_plain_model(tmp_path: pathlib.Path) -> None:
     from waybill.scaffold import inferred, limits, measured, render
+    from waybill.scaffold.plan import Plan
 
     found, label = table.read(written(tmp_path / "tables", flowers())).labelled("kind", "", ["petal_width_cm"])
     others = [column for column in found.columns if column.name != "kind"]
     schema = inferred.schema_of(found.columns, found.parts, "kind")
     seen = measured.measure(found.parts, others, label, schema)
     derived = limits.derive(seen, others, label)
-    texts = render.files(render.Plan("flowers", found.schedule, found.parts, found.columns, label, schema, seen, derived))
+    texts = render.files(Plan("flowers", found.schedule, found.parts, found.columns, label, schema, seen, derived))
     assert label == Classes("kind", "BYTES", ("setosa", "versicolor", "virginica"), (50, 50, 50))
     assert seen.commonest < derived.accuracy < seen.accuracy
     assert sum(map(sum, seen.splits)) == 150

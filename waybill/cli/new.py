@@ -70,11 +70,12 @@ def _write(name: str, project: pathlib.Path, found: table.Table, label: Classes)
     prepare(logging.ERROR)
     # Here, because they import TensorFlow.
     from waybill.scaffold import inferred, limits, measured, render
+    from waybill.scaffold.plan import Plan
 
     schema = inferred.schema_of(found.columns, found.parts, label.name)
     columns = [column for column in found.columns if column.name != label.name]
     seen = measured.measure(found.parts, columns, label, schema)
-    plan = render.Plan(name, found.schedule, found.parts, found.columns, label, schema, seen, limits.derive(seen, columns, label))
+    plan = Plan(name, found.schedule, found.parts, found.columns, label, schema, seen, limits.derive(seen, columns, label))
     with place.alone(project) as staging:
         check_name(name, project)  # again: somebody may have been quicker
         place.write(staging, render.files(plan))

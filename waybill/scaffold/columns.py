@@ -120,7 +120,7 @@ def _nearly_numbers(column: Column) -> str:
     odd = [value for value in column.values if not _is_number(value)]
     if len(odd) > 3 or len(odd) * 2 > len(column.values):
         return ""
-    words = ", ".join(shown(value) for value in odd)
+    words = ", ".join(shown(value[:10]) for value in odd)
     return f"all of it would be numbers, were it not for {words}; write missing values as empty cells"
 
 
