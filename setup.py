@@ -1,6 +1,11 @@
 """The project's packages, installed with --no-deps into both environments; what they need is in the locked files."""
 
+import pathlib
+
 import setuptools
+
+# One folder each; `waybill new` makes more of them.
+PIPELINES = [f"pipelines.{path.parent.name}" for path in sorted(pathlib.Path(__file__).parent.glob("pipelines/*/__init__.py"))]
 
 setuptools.setup(
     name="waybill",
@@ -16,14 +21,15 @@ setuptools.setup(
         "waybill.lineage",
         "waybill.orchestration",
         "waybill.records",
+        "waybill.scaffold",
         "waybill.server",
         "waybill.serving",
         "waybill.store",
+        "waybill.tables",
         "waybill.training",
         "components",
         "pipelines",
-        "pipelines.digits",
-        "pipelines.taxi",
+        *PIPELINES,
     ],
     entry_points={
         "console_scripts": ["waybill = waybill.cli.main:main"],

@@ -39,9 +39,10 @@ def pipeline_in(folder: pathlib.Path, partition: Partition) -> Any:
     """The pipeline of one partition, with its metadata, artifacts and releases in a folder."""
     from tfx.orchestration import metadata
 
+    from pipelines import journey
     from pipelines.taxi import pipeline
 
-    pipeline.interval_baseline = latest_blessed
+    journey.interval_baseline = latest_blessed
     places = Places(
         root=str(folder / "artifacts"),
         schema_file=str(PROJECT / "schemas/taxi.pbtxt"),

@@ -25,9 +25,8 @@ from tfx.types import artifact_utils, channel, component_spec, standard_artifact
 from tfx.utils import io_utils
 
 from components import images, typed_rows
-from components.landed_rows import LandedRows
+from components.landed_rows import SPAN, LandedRows
 
-SPAN = "span"  # the column we add
 SPLITS = ("train", "eval")
 _FILE = "data-00000-of-00001.gz"
 

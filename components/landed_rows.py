@@ -10,7 +10,8 @@ import dataclasses
 import hashlib
 import io
 import pathlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
+from typing import IO
 
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
@@ -20,6 +21,7 @@ from waybill.launch.manifest import LandedFile, Manifest
 from waybill.launch.partitions import changed, check_file, damaged, read_manifest
 from waybill.records import digest
 
+SPAN = "span"  # the column that ingestion adds
 _BLOCK = 4 << 20  # bytes of text in memory at a time; also the longest row that can be read
 
 
@@ -84,14 +86,13 @@ class LandedRows:
         yield from landed_parquet.batches(content)
 
     def _csv(self, file: LandedFile, reserved: Collection[str]) -> Iterator[pa.RecordBatch]:
-        columns = self._header(file.name)
+        try:
+            columns = csv_columns(self.folder / file.name)
+        except (UnicodeEncodeError, csv.Error) as error:
+            raise damaged(self.folder, f"the header of {file.name} cannot be read: {error}") from error
         self._check(file.name, columns, reserved)
         with _HashedReader(self.folder / file.name) as reader:
-            # Bytes, because text is decoded only where the schema asks for a number; no value is taken for a null.
-            convert = arrow_csv.ConvertOptions(column_types=dict.fromkeys(columns, pa.binary()), strings_can_be_null=False)
-            parse = arrow_csv.ParseOptions(newlines_in_values=True)
-            read = arrow_csv.ReadOptions(block_size=_BLOCK)
-            yield from arrow_csv.open_csv(reader, read_options=read, parse_options=parse, convert_options=convert)
+            yield from csv_batches(reader, columns)
             check_file(self.folder, file.name, file.digest, reader.rest())
 
     def _check(self, name: str, columns: list[str], reserved: Collection[str]) -> None:
@@ -99,16 +100,33 @@ class LandedRows:
             never = " and ".join(["none unnamed", *(f"none {word!r}" for word in reserved)])
             raise damaged(self.folder, f"{name} has the columns {', '.join(columns)}; expected each once, {never}")
 
-    def _header(self, name: str) -> list[str]:
-        """The names of the columns; only they must be UTF-8, what is below them is validation's concern."""
-        try:
-            with (self.folder / name).open(newline="", encoding="utf-8-sig", errors="surrogateescape") as handle:
-                columns = next(csv.reader(handle), [])
-            for column in columns:
-                column.encode()
-        except (UnicodeEncodeError, csv.Error) as error:
-            raise damaged(self.folder, f"the header of {name} cannot be read: {error}") from error
-        return columns
+
+def csv_columns(path: pathlib.Path) -> list[str]:
+    """The names of a CSV file's columns; only they must be UTF-8, what is below them is validation's concern.
+
+    Raises:
+      UnicodeEncodeError: if they are not.
+      csv.Error: if there is no reading the first line.
+    """
+    with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as handle:
+        columns = next(csv.reader(handle), [])
+    for column in columns:
+        column.encode()
+    return columns
+
+
+def csv_batches(handle: IO[bytes] | io.RawIOBase, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """The rows below the header, every column as bytes.
+
+    Raises:
+      pyarrow.ArrowInvalid: if a row has other columns than the header.
+    """
+    # Bytes, because text is decoded only where the schema asks for a number; no value is taken for a null.
+    convert = arrow_csv.ConvertOptions(column_types=dict.fromkeys(columns, pa.binary()), strings_can_be_null=False)
+    parse = arrow_csv.ParseOptions(newlines_in_values=True)
+    yield from arrow_csv.open_csv(
+        handle, read_options=arrow_csv.ReadOptions(block_size=_BLOCK), parse_options=parse, convert_options=convert
+    )
 
 
 class _HashedReader(io.RawIOBase):

@@ -10,11 +10,10 @@ import pathlib
 
 import pyarrow as pa
 from tensorflow_data_validation.statistics import stats_impl, stats_options
-from tensorflow_metadata.proto.v0 import schema_pb2
+from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
 from components import images, typed_rows
-from components.example_gen import SPAN
-from components.landed_rows import LandedRows
+from components.landed_rows import SPAN, LandedRows
 from waybill.gates.data_evidence import SplitEvidence
 from waybill.gates.skew import SAMPLE
 from waybill.gates.spread import Spread
@@ -31,6 +30,26 @@ def read(folder: pathlib.Path, digest: str, schema: schema_pb2.Schema) -> SplitE
     Raises:
       LandingError: if it is not the sample that the run was frozen with, or damaged.
     """
+    counted = statistics(folder, digest, schema)
+    found = counted.datasets[0]
+    rows = int(found.num_examples)
+    return SplitEvidence(SAMPLE, rows, (), {(f.name or ".".join(f.path.step)): Spread.read(f, rows) for f in found.features})
+
+
+def statistics(
+    folder: pathlib.Path, digest: str, schema: schema_pb2.Schema, span: int | None = None
+) -> statistics_pb2.DatasetFeatureStatisticsList:
+    """What TFDV counts in a landed partition's rows, typed by the schema as far as they can be.
+
+    Args:
+      folder: The partition's folder.
+      digest: Its digest.
+      schema: The curated schema.
+      span: Value of the column that ingestion adds; None where it adds none.
+
+    Raises:
+      LandingError: if it is another partition by now, or damaged.
+    """
     pictures = images.columns(schema)
     batches = list(LandedRows.open(folder, digest).batches(reserved=(SPAN, *images.added(pictures))))
     unreadable: set[str] = set()
@@ -41,7 +60,7 @@ def read(folder: pathlib.Path, digest: str, schema: schema_pb2.Schema) -> SplitE
             unreadable |= set(error.columns)
     rows = [typed_rows.lists(images.beside(typed_rows.typed(batch, schema, unreadable), batch, pictures)) for batch in batches]
     table = pa.concat_tables([pa.Table.from_batches([batch]) for batch in rows], promote_options="default").combine_chunks()
-    [whole] = table.to_batches()
-    found = stats_impl.generate_statistics_in_memory(whole, stats_options.StatsOptions(schema=schema)).datasets[0]
-    measured = {feature.name or ".".join(feature.path.step): feature for feature in found.features}
-    return SplitEvidence(SAMPLE, whole.num_rows, (), {name: Spread.read(measured.get(name), whole.num_rows) for name in whole.schema.names})
+    if span is not None:
+        table = table.append_column(SPAN, typed_rows.column_of_lists(pa.array([span] * table.num_rows, pa.int64())))
+    [whole] = table.combine_chunks().to_batches()
+    return stats_impl.generate_statistics_in_memory(whole, stats_options.StatsOptions(schema=schema))

@@ -89,10 +89,10 @@ class Encoder:
 
 def lists(batch: pa.RecordBatch) -> pa.RecordBatch:
     """Columns of values -> columns of lists, as TFX's libraries read rows."""
-    return pa.RecordBatch.from_arrays([_lists(column) for column in batch.columns], batch.schema.names)
+    return pa.RecordBatch.from_arrays([column_of_lists(column) for column in batch.columns], batch.schema.names)
 
 
-def _lists(column: pa.Array) -> pa.Array:
+def column_of_lists(column: pa.Array) -> pa.Array:
     """A column of values -> one of lists with one value each; null stays null."""
     missing = np.asarray(pc.is_null(column))
     offsets = np.concatenate([[0], np.cumsum(~missing)])

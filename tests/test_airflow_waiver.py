@@ -63,8 +63,8 @@ def test_the_form_is_passed_on_in_the_name_of_whoever_triggered_the_run_with_the
     assert waits.value.kwargs == {"pipeline": "tiny", "number": 7}
     [call] = launcher.calls()
     assert call["words"][:-1] == [
-        "ask-waiver", "tiny", "--gate=data_gate", "--interval=2013-01-01", "--rule=volume.rows", "--until=2030-01-01", "--why=--says=approve",
-        "--who=alice", "--asked-in=tiny/manual__2013-07-01", "--node=waiver",
+        "ask-waiver", "tiny", "--gate=data_gate", "--interval=2013-01-01", "--rule=volume.rows", "--until=2030-01-01",
+        "--why=--says=approve", "--who=alice", "--asked-in=tiny/manual__2013-07-01", "--node=waiver",
     ]  # fmt: skip
     assert call["environment"]["WAYBILL_ORCHESTRATOR_KEY"] == "the key"
     assert "the key" not in caplog.text

@@ -28,8 +28,8 @@ from tfx.dsl.components.base import base_beam_executor
 from tfx.types import standard_artifacts
 from tfx.utils import dependency_utils, path_utils, proto_utils
 
+from pipelines.journey import BEAM_ARGS
 from pipelines.taxi import policy
-from pipelines.taxi.pipeline import BEAM_ARGS
 from waybill.gates import model_evidence
 from waybill.launch import beam as launch_beam
 from waybill.launch.beam import build_quickly

@@ -16,6 +16,9 @@ PARSED = (
     "waybill land ",
     "waybill init",
     "waybill graph",
+    "waybill new ",
+    "waybill schema ",
+    "waybill promote ",
     *(f"waybill waive {verb} taxi" for verb in ("request", "approve", "withdraw", "list")),
 )
 

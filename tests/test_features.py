@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from tensorflow_metadata.proto.v0 import schema_pb2
 from trained_taxi import example, signatures_on_disk, trained
 
-from pipelines.taxi import features
-from pipelines.taxi.features import TREATMENTS, Bucketed, Numbered, Scaled, Vocabulary, transformed
+from pipelines.taxi.features import TREATMENTS
 from pipelines.taxi.policy import LABEL
 from waybill.records.settings import PROJECT
+from waybill.tables import treatments
+from waybill.tables.treatments import Bucketed, Numbered, Scaled, Vocabulary, transformed
 from waybill.training.servable import MISSING, sparse
 
 UNUSED = {"pickup_census_tract", "trip_start_timestamp", "span", "tips"}
@@ -141,7 +142,7 @@ def test_dense_and_sparse_are_inverse(cells):
         [len(cells), 1],
     )
 
-    dense = features.dense(column, tf.constant([len(cells), 1], tf.int64))
+    dense = treatments.dense(column, tf.constant([len(cells), 1], tf.int64))
     back = sparse(dense)
 
     assert dense.numpy().ravel().tolist() == [-1 if cell is None else cell for cell in cells]

@@ -71,7 +71,7 @@ def test_the_same_trip_gets_the_same_score_every_way():
 
 
 def test_the_scores_that_are_kept_of_the_trained_model_are_those_of_the_saved_one(tmp_path):
-    parse = model.recipe(trained().transform_output, 0.01, SPREAD).parse
+    parse = model.LEARNER.recipe(trained().transform_output, 0.01, SPREAD).parse
 
     keep_scores(trained().keras, parse, trained().patterns("eval"), str(tmp_path))
 
@@ -140,7 +140,7 @@ def test_training_that_gets_no_better_stops_and_keeps_the_best_weights(tmp_path)
     keras = trained().train(tmp_path, Plan(2000, seed=1, look_every=5), rate=0.05)
 
     losses = _logged(tmp_path / "run" / "validation", "epoch_loss")
-    parse = model._parser(trained().transform_output.transformed_feature_spec())
+    parse = model.LEARNER.recipe(trained().transform_output, 0.05, SPREAD).parse
     kept = keras.evaluate(rows.read(trained().patterns("eval")).batch(32).map(parse), verbose=0, return_dict=True)["loss"]
     assert len(losses) < 400
     assert kept == pytest.approx(min(losses), rel=1e-5)

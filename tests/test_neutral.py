@@ -11,7 +11,7 @@ import pytest
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from components.example_gen import SPAN
+from components.landed_rows import SPAN
 from waybill.cli import load
 from waybill.records.settings import PROJECT
 

@@ -21,8 +21,8 @@ from tfx.types import standard_artifacts
 from tfx.utils import proto_utils
 
 from components.example_gen import PartitionExampleGenExecutor
+from pipelines.journey import BEAM_ARGS
 from pipelines.taxi import land, model
-from pipelines.taxi.pipeline import BEAM_ARGS
 from waybill.launch.landing import deliver
 from waybill.records.distribution import Distribution
 from waybill.records.interval import parse_moment
@@ -70,7 +70,7 @@ class Trained:
     def train(self, folder: pathlib.Path, plan: Plan, rate: float = RATE, patterns: list[str] | None = None) -> tf_keras.Model:
         """Another model from the same rows, or from the same rows elsewhere; its logs and checkpoints go to folders in `folder`."""
         files = patterns or self.patterns("train"), self.patterns("eval")
-        recipe = model.recipe(self.transform_output, rate, SPREAD)
+        recipe = model.LEARNER.recipe(self.transform_output, rate, SPREAD)
         return train(recipe, plan, SPREAD, *files, str(folder / "run"), folder / "checkpoints")
 
 
@@ -93,9 +93,9 @@ def trained() -> Trained:
     graph, transformed = transform(root, examples, root / "schema")
     output, folders = tft.TFTransformOutput(graph.uri), (root / "model", root / "run")
     files = ([f"{e.uri}/Split-{split}/*" for e in transformed] for split in ("train", "eval"))
-    recipe = model.recipe(output, RATE, SPREAD)
+    recipe = model.LEARNER.recipe(output, RATE, SPREAD)
     keras = train(recipe, Plan(STEPS, SEED), SPREAD, *files, str(folders[1]), root / "checkpoints")
-    model.save(keras, output, str(folders[0]))
+    model.LEARNER.save(keras, output, str(folders[0]))
     return Trained(root, examples, root / "graph", transformed, keras, *folders)
 
 

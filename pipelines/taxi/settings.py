@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from waybill.records import distribution
-from waybill.records.graph import Param, PipelineSettings, Stage
+from pipelines.stops import params, stages
+from waybill.records.graph import PipelineSettings
 
 SETTINGS = PipelineSettings(
     name="taxi",
@@ -13,31 +13,8 @@ SETTINGS = PipelineSettings(
     start="2013-01-01",
     end="2016-12-31",
     schema="schemas/taxi.pbtxt",
-    stages=(
-        Stage("schema", "shared", ("schema_gen",), "Registers the curated schema, the one source of names, types and domains"),
-        Stage(
-            "spans",
-            "span",
-            ("example_gen", "statistics_gen", "example_validator"),
-            "Reads, measures and validates one landed partition, once for all runs that need it",
-        ),
-        Stage("window", "run", ("data_gate", "transform", "trainer"), "Judges the window's data, then trains a model on it"),
-        Stage(
-            "judgement",
-            "run",
-            ("baseline", "evaluator", "infra_validator", "model_gate"),
-            "Measures the model by slice and against the baseline, and tries it as a server would",
-        ),
-        Stage("release", "run", ("pusher", "promoter"), "Keeps the model that passed as a release; the schedule's newest is served"),
-    ),
-    params=(
-        Param("train_steps", 1000, "Training steps, one batch each; early stopping may take fewer", 1, 1_000_000),
-        Param("window", 4, "Number of partitions to train on, ending with the interval's own", 1, 16),
-        Param("reason", "", "Why this run was asked for; kept with the run"),
-        Param("seed", 20130101, "Seed of the model's first weights and of the order of the rows", 0, 2**31 - 1),
-        Param("learning_rate", 0.001, "Step size of the Adam optimizer", 1e-6, 1.0),
-        *distribution.PARAMS,
-    ),
+    stages=stages(),
+    params=params(train_steps=1000, window=4, longest=16, seed=20130101, learning_rate=0.001),
     landing_patience_minutes=60,
     owner="data-science",
     tags=("taxi", "tfx", "quarterly"),

@@ -45,6 +45,12 @@ def create_pipeline_of(name: str) -> Callable[..., Any]:
 
 
 def lander_of(name: str) -> Callable[..., Any]:
-    """A pipeline's `land`, which delivers its data into the landing area."""
+    """A pipeline's `land`, which delivers its practice data into the landing area.
+
+    Raises:
+      RecordError: if it has none.
+    """
+    if not (places.PROJECT / f"pipelines/{check_name(name)}/land.py").is_file():
+        raise RecordError(f"pipeline {name} brings no data of its own; say where its partitions are: waybill land {name} --from FOLDER")
     land: Callable[..., Any] = importlib.import_module(f"pipelines.{check_name(name)}.land").land
     return land

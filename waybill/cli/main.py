@@ -7,7 +7,7 @@ import importlib
 import sys
 from collections.abc import Callable
 
-from waybill.cli import load, orchestrator_words, serve_words, waive_words
+from waybill.cli import load, new_words, orchestrator_words, serve_words, waive_words
 from waybill.records import fault_points
 from waybill.records.errors import RecordError, Refusal
 
@@ -16,6 +16,7 @@ A first run, from data to a model, of one of the pipelines {pipelines}:
   waybill init                                  make the lineage store, once
   waybill land PIPELINE                         put the example's data into the landing area
   waybill run PIPELINE --interval START         run one of its intervals here, without Airflow
+  waybill new NAME --from FOLDER --label COLUMN write a pipeline for a table of one's own
   waybill up                                    start Airflow on loopback; `waybill down` ends it
 
 Where things are is set by the environment: WAYBILL_HOME, WAYBILL_LANDING, WAYBILL_SERVING, WAYBILL_STORE_URL.
@@ -61,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
     )
     verbs = top.add_subparsers(dest="verb", metavar="verb", required=True)
     _everyday(verbs)
+    new_words.add(verbs)
     waive_words.add(verbs)
     _serving(verbs)
     serve_words.add(verbs)
@@ -72,6 +74,15 @@ def _everyday(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     verbs.add_parser("init", help="make the lineage store's tables and types, once; safe to repeat")
     land = verbs.add_parser("land", help="deliver a pipeline's data into the landing area, one partition per interval")
     land.add_argument("pipeline", help="name of the pipeline, which is that of its folder")
+    land.add_argument(
+        "--from",
+        dest="folder",
+        default="",
+        metavar="FOLDER",
+        help="partitions in a folder, as `waybill new` takes them",
+    )
+    land.add_argument("--rename", action="store_true", help="with --from: columns get names that a model can be asked by")
+    land.add_argument("--replace", action="store_true", help="with --from: they correct those that are there")
     sample = verbs.add_parser(
         "sample",
         help="deliver a sample of what a model was asked, for the data gate to compare with what it learns from",
@@ -167,6 +178,8 @@ _CARRIED_OUT = {
     "init": ("setup", "init"),
     "land": ("setup", "land"),
     "graph": ("setup", "graph"),
+    "new": ("new", "new"),
+    "schema": ("schema", "schema"),
     "sample": ("sample", "sample"),
     "run": ("run", "run"),
     "run-spec": ("nodes", "freeze_run"),

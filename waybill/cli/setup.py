@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 import hashlib
 import logging
+import pathlib
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from waybill.cli import load
 from waybill.launch.process import prepare
 from waybill.launch.window import interval_from
 from waybill.records import settings as places
-from waybill.records.interval import parse_moment
+from waybill.records.graph import PipelineSettings
+from waybill.records.interval import Interval, parse_moment
 from waybill.records.places import Places
 from waybill.records.run_spec import Code, Environment, Partition, RunSpec, Trigger
 from waybill.store.connection import Store
@@ -31,10 +34,21 @@ def init(args: argparse.Namespace) -> int:
 def land(args: argparse.Namespace) -> int:
     """Delivers a pipeline's data into the landing area, one partition per interval."""
     settings = places.load()
-    for interval, rows in load.lander_of(args.pipeline)(settings.landing):
+    landed = _from_folder(args, settings) if args.folder else load.lander_of(args.pipeline)(settings.landing)
+    for interval, rows in landed:
         print(f"{args.pipeline} {interval.label}: {rows} rows")
     print(f"landed under {settings.landing / args.pipeline}")
     return 0
+
+
+def _from_folder(args: argparse.Namespace, settings: places.Settings) -> Iterable[tuple[Interval, int]]:
+    """Delivers the partitions of a folder."""
+    from waybill.scaffold import cells, folder, landing, table
+
+    pipeline = load.settings_of(args.pipeline)
+    delivered = folder.partitions(pathlib.Path(args.folder).expanduser())
+    table.check_starts(delivered, pipeline)
+    return landing.land(cells.read(delivered, args.rename), pipeline, settings.landing, args.replace)
 
 
 def graph(args: argparse.Namespace) -> int:
@@ -60,14 +74,18 @@ def graph(args: argparse.Namespace) -> int:
 
 def compiled(name: str) -> Any:
     """A pipeline's IR for its first interval with nothing landed: what does not depend on a run. Imports TFX."""
+    return compiled_of(load.settings_of(name), load.create_pipeline_of(name))
+
+
+def compiled_of(settings: PipelineSettings, create: Callable[..., Any]) -> Any:
+    """The same of a pipeline that is not in its place yet."""
     from waybill.launch.compile import compile_pipeline
 
-    settings = load.settings_of(name)
     interval = interval_from(settings, parse_moment(settings.start))
     nothing = "sha256:" + hashlib.sha256(b"").hexdigest()
     partition = Partition(interval, path="/landing", digest=nothing, rows=1)
     spec = RunSpec(
-        pipeline=name,
+        pipeline=settings.name,
         interval=interval,
         generation=1,
         window=(partition,),
@@ -79,7 +97,7 @@ def compiled(name: str) -> Any:
         trigger=Trigger("command_line", "", "", ""),
     )
     where = Places(root="/artifacts", schema_file=str(places.PROJECT / settings.schema), scratch="/scratch", releases="/releases")
-    return compile_pipeline(load.create_pipeline_of(name), spec, partition, where, "compiled")
+    return compile_pipeline(create, spec, partition, where, "compiled")
 
 
 def types_of(irs: list[Any]) -> Types:

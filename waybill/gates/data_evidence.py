@@ -112,16 +112,24 @@ def read_split(name: str, anomalies: pathlib.Path, statistics: pathlib.Path, sch
     _parse(statistics / f"Split-{name}" / "FeatureStats.pb", counted, "statistics_gen")
     if len(counted.datasets) != 1:
         raise EvidenceError(f"the statistics of split {name} in {str(statistics)!r} hold {len(counted.datasets)} datasets; expected 1")
+    rows = counted.datasets[0].num_examples
+    spreads = {_feature_name(measured): Spread.read(measured, rows) for measured in counted.datasets[0].features}
+    return SplitEvidence(name, rows, tuple(findings(found, counted, schema)), spreads)
+
+
+def findings(
+    found: anomalies_pb2.Anomalies, counted: statistics_pb2.DatasetFeatureStatisticsList, schema: schema_pb2.Schema
+) -> list[Finding]:
+    """TFDV's anomalies, each beside what the schema asks and what was counted."""
     stats = {_feature_name(f): f for f in counted.datasets[0].features}
-    findings = [
+    said = [
         finding for key, info in sorted(found.anomaly_info.items()) for finding in _findings(_anomalous(key, info), info, schema, stats)
     ]
     if found.HasField("dataset_anomaly_info"):
-        findings += _findings(WHOLE_DATASET, found.dataset_anomaly_info, schema, stats)
+        said += _findings(WHOLE_DATASET, found.dataset_anomaly_info, schema, stats)
     if found.data_missing:
-        findings.append(Finding(WHOLE_DATASET, "NO_DATA_IN_SPAN", "There are no rows.", "rows", (), None))
-    rows = counted.datasets[0].num_examples
-    return SplitEvidence(name, rows, tuple(findings), {feature: Spread.read(measured, rows) for feature, measured in stats.items()})
+        said.append(Finding(WHOLE_DATASET, "NO_DATA_IN_SPAN", "There are no rows.", "rows", (), None))
+    return said
 
 
 def _findings(

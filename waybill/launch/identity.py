@@ -23,7 +23,7 @@ _VERSIONS = (
     "apache-beam",
 )
 # What cannot change a node's outcome: how it is scheduled, and how a person asks.
-_OUTSIDE = ("waybill/orchestration", "waybill/cli")
+_OUTSIDE = ("waybill/orchestration", "waybill/cli", "waybill/scaffold")
 
 
 def code(project: pathlib.Path, pipeline: str, schema: str) -> Code:
@@ -35,13 +35,14 @@ def code(project: pathlib.Path, pipeline: str, schema: str) -> Code:
       schema: Its schema file, relative to the project.
     """
     commit = _git(project, "rev-parse", "HEAD")
-    dirty = bool(commit) and bool(_git(project, "status", "--porcelain", "--", "waybill", "components", f"pipelines/{pipeline}", schema))
+    paths = ("waybill", "components", ":(glob)pipelines/*.py", f"pipelines/{pipeline}", schema)
+    dirty = bool(commit) and bool(_git(project, "status", "--porcelain", "--", *paths))
     return Code(commit=commit, dirty=dirty, digest=code_digest(project, pipeline, schema))
 
 
 def code_digest(project: pathlib.Path, pipeline: str, schema: str) -> str:
     """The part of `code` that decides; git, which takes longer to ask than all files take to read, is for people."""
-    files = [project / schema]
+    files = [project / schema, *(project / "pipelines").glob("*.py")]  # what pipelines share, too
     for folder in ("waybill", "components", f"pipelines/{pipeline}"):
         files += [
             path
