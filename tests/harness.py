@@ -33,6 +33,7 @@ from waybill.store.connection import Store
 from waybill.store.initialise import initialise
 
 NOTHING = "sha256:" + "0" * 64
+KEY = "k" * 64  # of no installation but those of tests
 
 
 def apart(work: Callable[[], Any]) -> Any:
@@ -126,8 +127,12 @@ class Installation:
 def install(
     folder: pathlib.Path, pipeline: PipelineSettings, create: Callable[..., Any], params: dict[str, Any], store_url: str = ""
 ) -> Installation:
-    """A fresh installation under `folder`, its store initialised."""
-    settings = settings_lib.load({"WAYBILL_HOME": str(folder / "home"), "WAYBILL_STORE_URL": store_url})
+    """A fresh installation under `folder`, its store initialised; asked with its settings, it is asked as by Airflow's own processes."""
+    home = {"WAYBILL_HOME": str(folder / "home"), "WAYBILL_STORE_URL": store_url}
+    settings = settings_lib.load({**home, "WAYBILL_ORCHESTRATOR_KEY": KEY})
+    settings.home.mkdir(parents=True, exist_ok=True)
+    settings.key_file.write_text(KEY)
+    settings.key_file.chmod(0o600)
     graph, types = apart(lambda: _compiled(pipeline, create))
     store = Store(settings.store_url)
     apart(lambda: initialise(store, types))

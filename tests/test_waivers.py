@@ -14,7 +14,7 @@ import threading
 import postgres
 import pytest
 import released_pipeline
-from harness import Installation, install, make_tiny
+from harness import KEY, Installation, install, make_tiny
 
 from waybill.cli import load, main, person
 from waybill.gates import waivers as gate_waivers
@@ -346,9 +346,9 @@ def test_a_comparison_without_a_baseline_yet_is_left_as_it_was_judged(tiny: Inst
 # The command line.
 
 
-def speak_for_airflow(monkeypatch: pytest.MonkeyPatch, where: Installation, key: str = "k" * 64, mode: int = 0o600) -> None:
+def speak_for_airflow(monkeypatch: pytest.MonkeyPatch, where: Installation, key: str = KEY, mode: int = 0o600) -> None:
     """Gives this process what a task of Airflow has."""
-    where.settings.key_file.write_text("k" * 64)
+    where.settings.key_file.write_text(KEY)
     where.settings.key_file.chmod(mode)
     monkeypatch.setenv("WAYBILL_ORCHESTRATOR_KEY", key)
 
