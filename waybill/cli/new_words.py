@@ -13,7 +13,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         description="Infers a schema for review, derives limits from what it measures, writes all or nothing, and lands the partitions. "
         "What is not given is asked for, where somebody is there to answer.",
     )
-    new.add_argument("name", help="name of the new pipeline: small letters, digits and _")
+    new.add_argument("name", help="name of the new pipeline: small letters, 0 to 9 and _")
     new.add_argument(
         "--from",
         dest="folder",

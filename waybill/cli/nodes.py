@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from waybill.cli import load, practice
-from waybill.cli.person import check_speaks_for_airflow
+from waybill.cli.person import check_speaks_for_airflow, me
 from waybill.launch import freeze
 from waybill.launch.backends import ColdBackend, ForkBackend, end_with_standard_input, standby
 from waybill.launch.errors import LaunchError
@@ -53,7 +53,7 @@ def frozen(args: argparse.Namespace, settings: Settings, tell: Callable[[str], N
         interval = interval_from(pipeline, parse_moment(args.start))
         if args.end and Interval(interval.start, parse_moment(args.end)) != interval:
             raise RecordError(f"the interval was given an end of {args.end}; by the schedule it ends at {interval.end.isoformat()}")
-        if args.who:
+        if args.who not in ("", me()):
             check_speaks_for_airflow("--who", settings)
         trigger = Trigger(args.kind, args.who, args.run, args.ticket, args.reason, promote=args.promote)
         _check_wish(trigger)

@@ -85,7 +85,7 @@ def check_columns(names: Sequence[str]) -> None:
     if odd:
         shown = ", ".join(repr(name[:_LONGEST]) for name in odd[:_SHOWN]) + (f" and {len(odd) - _SHOWN} more" if len(odd) > _SHOWN else "")
         raise ColumnsUnfit(
-            f"the columns {shown} have names that a model cannot be asked by; expected letters, digits and _, beginning with a letter, no "
+            f"the columns {shown} have names that a model cannot be asked by; expected letters, 0 to 9 and _, beginning with a letter, no "
             f"word of Python's, {_LONGEST} at most; rename them in the files, or add --rename to have them landed as "
             f"{', '.join(map(plain, odd[:_SHOWN]))}"
         )

@@ -36,7 +36,7 @@ def check_name(name: str, project: pathlib.Path) -> str:
     """
     if not _NAME.fullmatch(name):
         raise NameUnfit(
-            f"the name is {name[:_SHOWN]!r}; expected 2 to 40 small letters, digits and _, beginning with a letter, such as late_orders; "
+            f"the name is {name[:_SHOWN]!r}; expected 2 to 40 small letters, 0 to 9 and _, beginning with a letter, such as late_orders; "
             "choose another one"
         )
     if keyword.iskeyword(name) or keyword.issoftkeyword(name):

@@ -18,7 +18,7 @@ def words(plan: Plan) -> dict[str, object]:
         "preface": _preface(plan),
         "policies": "ChangeThreshold, DataPolicy, ModelPolicy, Threshold" if label.binary else _CLASSES,
         "label_xf": literal(f"{label.name}_class"),
-        "prediction": "score" if label.binary else "scores",
+        "prediction": "probability" if label.binary else "probability_by_class",
         "exempt": inline(exempt),
         "drift_remark": f"Neighbouring partitions were at most {furthest:.3f} apart in any column; chance alone does more, the fewer rows.",
         "numbers_warn": limits.numbers[0],
