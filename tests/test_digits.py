@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import html
+import os
 import pathlib
+import re
+import subprocess
+import sys
+import time
+import urllib.request
 from collections.abc import Callable
 
 import digits_data
@@ -12,6 +20,7 @@ from harness import Installation, apart, install
 from pipelines.digits.pipeline import create_pipeline
 from pipelines.digits.policy import PREDICTION
 from pipelines.digits.settings import SETTINGS
+from waybill.cli import serve_address
 from waybill.records import verdict_file
 from waybill.records.node import NodeResult, Outcome
 from waybill.records.verdict import Rule, RuleOutcome
@@ -91,6 +100,26 @@ def test_a_server_answers_a_drawing_of_any_size_and_refuses_what_is_none(good: t
     assert probabilities.index(max(probabilities)) == 7
     assert larger == pytest.approx(probabilities, abs=1e-5)
     assert "INVALID_ARGUMENT" in refusal
+
+
+def test_the_servers_page_begins_with_a_drawing_that_the_release_was_judged_on(
+    good: tuple[Installation, dict[str, NodeResult]], tmp_path: pathlib.Path
+) -> None:
+    digits, _ = good
+    environ = {**os.environ, "WAYBILL_HOME": str(digits.settings.home)}
+    words = ["serve", "--rest-port=0", "--grpc-port=0", f"--address-file={tmp_path / 'address'}"]
+    process = subprocess.Popen([sys.executable, "-m", "waybill.cli.main", *words], env=environ, stdout=subprocess.DEVNULL)
+    try:
+        deadline, shown = time.monotonic() + 120, ""
+        while "Filled with a row of the eval split that the version was judged on" not in shown and time.monotonic() < deadline:
+            time.sleep(0.2)
+            if address := serve_address.read(tmp_path / "address"):
+                shown = urllib.request.urlopen(f"{address.rest}/").read().decode()
+        [begins] = re.findall(r'<canvas [^>]*data-value="([^"]*)"', shown)
+        assert base64.b64decode(html.unescape(begins)) in [drawing for drawing, _ in digits_data.drawings()[SECOND]]
+    finally:
+        process.terminate()
+        process.wait(60)
 
 
 def asked(released: pathlib.Path, drawing: bytes) -> tuple[list[float], list[float], str]:

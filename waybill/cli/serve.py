@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from waybill.cli import serve_address
 from waybill.cli.serve_address import Address
@@ -52,6 +52,7 @@ def options(args: argparse.Namespace) -> Options:
     from waybill.server import config, promoted
     from waybill.server.checks import check
     from waybill.server.errors import ServerError
+    from waybill.server.evaluated import EvaluatedRows
     from waybill.server.manager import Retries
     from waybill.server.server import Options
     from waybill.store.connection import Store
@@ -61,11 +62,13 @@ def options(args: argparse.Namespace) -> Options:
     file = pathlib.Path(args.models_config).absolute() if args.models_config else None
     if file and not file.is_file():
         raise ServerError(f"there is no {str(file)!r}; without --models-config the server waits for the one that promotions write")
-    checks = [] if args.no_checks else [check]
+    checks, options = [] if args.no_checks else [check], dict[str, Any]()
     if not args.model and not file:
         settings = places.load()
         file = settings.serving / "models.config"
-        checks = checks and [functools.partial(promoted.check, Store(settings.store_url)), *checks]
+        store = Store(settings.store_url)
+        checks = checks and [functools.partial(promoted.check, store), *checks]
+        options["example"] = EvaluatedRows(store).of
     return Options(
         models=config.named(args.model),
         config_file=file,
@@ -82,6 +85,7 @@ def options(args: argparse.Namespace) -> Options:
         warm_up=not args.no_warm_up,
         largest_body=args.max_body << 20,
         check=functools.partial(_all, checks),
+        **options,
     )
 
 

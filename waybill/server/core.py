@@ -28,10 +28,22 @@ class Core:
       manager: Where versions are loaded.
       say: Takes a line for the log.
       early_labels: Whether a label that is not in use yet may name a version that is not loaded.
+      example: Gives a tf.Example that belongs to the version in a folder, empty for none.
+
+    Attributes:
+      example: The same.
     """
 
-    def __init__(self, manager: Manager, say: Callable[[str], None], *, early_labels: bool = True):
+    def __init__(
+        self,
+        manager: Manager,
+        say: Callable[[str], None],
+        *,
+        early_labels: bool = True,
+        example: Callable[[pathlib.Path], bytes] = lambda _: b"",
+    ):
         self._manager = manager
+        self.example = example
         self._say = say
         self._early_labels = early_labels
         self._models: tuple[Model, ...] = ()

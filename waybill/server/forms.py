@@ -60,13 +60,13 @@ class Form:
       signature: Its name.
       fields: Its inputs, by name.
       outputs: Names of its outputs.
-      filled: Whether the fields hold an example.
+      filled: Which example the fields hold, in words; empty for none.
     """
 
     signature: str
     fields: tuple[Field, ...]
     outputs: tuple[str, ...]
-    filled: bool
+    filled: str
 
 
 def choose(signatures: Mapping[str, Any]) -> str:
@@ -76,13 +76,14 @@ def choose(signatures: Mapping[str, Any]) -> str:
     return next(able, "")
 
 
-def make(name: str, signature: Any, example: Mapping[str, Values], *, pictures: bool) -> Form | None:
+def make(name: str, signature: Any, example: Mapping[str, Values], what: str, *, pictures: bool) -> Form | None:
     """The form of a signature; None where an input is of a type or a size that no field is for.
 
     Args:
       name: Its name.
       signature: The SignatureDef.
       example: One row by input, each `[1, ...]`; empty for none.
+      what: What the example is, in words.
       pictures: Whether the model decodes pictures: its only input of texts is one then.
     """
     inputs = dict(sorted(signature.inputs.items()))
@@ -93,7 +94,7 @@ def make(name: str, signature: Any, example: Mapping[str, Values], *, pictures: 
         if field is None:
             return None
         fields.append(dataclasses.replace(field, value=_shown(field, example[alias])) if alias in example else field)
-    return Form(name, tuple(fields), tuple(sorted(signature.outputs)), bool(example))
+    return Form(name, tuple(fields), tuple(sorted(signature.outputs)), what if example else "")
 
 
 def _field(name: str, info: Any, *, picture: bool, raw: bool) -> Field | None:

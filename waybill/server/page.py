@@ -104,9 +104,11 @@ def _form(core: Core, model: Model, number: int) -> Form | None:
     name = forms.choose(signatures)
     if not name:
         return None
-    folder = _folder(model, number)
-    row = page_example.example(folder, name, signatures[name].inputs) if folder else {}
-    return forms.make(name, signatures[name], row, pictures=pictures)
+    inputs, folder = signatures[name].inputs, _folder(model, number)
+    row, what = page_example.example(folder, name, inputs) if folder else {}, "the first of the version's own warm-up requests"
+    if folder and not row:
+        row, what = page_example.of_row(core.example(folder), inputs), "a row of the eval split that the version was judged on"
+    return forms.make(name, signatures[name], row, what, pictures=pictures)
 
 
 def _folder(model: Model, number: int) -> pathlib.Path | None:

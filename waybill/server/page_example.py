@@ -1,4 +1,4 @@
-"""A version's own warm-up requests -> one row to fill its form with. Nothing else is looked at: a row from elsewhere would be a guess."""
+"""A version's own warm-up requests, or a row it was judged on -> one row to fill its form with. One from elsewhere would be a guess."""
 
 from __future__ import annotations
 
@@ -29,6 +29,24 @@ def example(folder: pathlib.Path, name: str, inputs: Mapping[str, Any]) -> dict[
         return {}  # whoever loads the version says what is wrong with the file
 
 
+def of_row(row: bytes, inputs: Mapping[str, Any]) -> dict[str, Values]:
+    """A serialized tf.Example, by input; empty where the inputs are not columns of such rows.
+
+    Args:
+      row: The tf.Example; empty for none.
+      inputs: TensorInfos of the signature.
+    """
+    from google.protobuf.message import DecodeError
+
+    try:
+        values = values_of(row)
+        if not all(_is_column(info) for info in inputs.values()) or not values.keys() & inputs.keys():
+            return {}
+        return columns_of([values], {alias: _type(info) for alias, info in inputs.items()})
+    except (DecodeError, KeyError, ValueError, TypeError, OverflowError):
+        return {}
+
+
 def _asked(requests: Iterable[warmup.Request], name: str, inputs: Mapping[str, Any]) -> dict[str, Values]:
     """A row of a request to the signature itself."""
     for request in requests:
@@ -41,20 +59,8 @@ def _asked(requests: Iterable[warmup.Request], name: str, inputs: Mapping[str, A
 
 def _packed(requests: Iterable[warmup.Request], inputs: Mapping[str, Any]) -> dict[str, Values]:
     """A row of a request to another signature, of tf.Examples that have columns of these names."""
-    from google.protobuf.message import DecodeError
-
-    if not all(_is_column(info) for info in inputs.values()):
-        return {}
-    for request in requests:
-        for tensor in request.message.inputs.values():
-            for text in tensor.string_val[:1]:
-                try:
-                    row = values_of(text)
-                except DecodeError:
-                    continue
-                if row.keys() & inputs.keys():
-                    return columns_of([row], {alias: _type(info) for alias, info in inputs.items()})
-    return {}
+    texts = (text for request in requests for tensor in request.message.inputs.values() for text in tensor.string_val[:1])
+    return next(filter(None, (of_row(text, inputs) for text in texts)), {})
 
 
 def _is_column(info: Any) -> bool:

@@ -47,7 +47,7 @@ PAGE = """\
  data-outputs="{{ model.form.outputs | tojson | forceescape }}" aria-labelledby="{{ part }}" autocomplete="off">
 <h3>Ask <code>{{ said(model.form.signature, 60) }}</code></h3>
 <p class="small soft">
-{%- if model.form.filled %}Filled with the first of the version's own warm-up requests.
+{%- if model.form.filled %}Filled with {{ model.form.filled }}.
 {%- else %}The version brings no example (no warm-up requests), so the fields start from neutral values.
 {%- endif %}
 {%- if model.form.fields | selectattr("missing") | list %} A field that is left empty is sent as missing.{% endif %}</p>

@@ -45,6 +45,7 @@ class Options:
       warm_up: Whether warm-up requests are replayed.
       largest_body: Bytes that a request may have.
       check: Looks at a version's folder before it is loaded; raises RequestError to refuse it.
+      example: Gives a tf.Example that belongs to the version in a folder, for its form; empty for none.
     """
 
     models: tuple[Model, ...] = ()
@@ -62,6 +63,7 @@ class Options:
     warm_up: bool = True
     largest_body: int = LARGEST_BODY
     check: Callable[[pathlib.Path], None] = lambda _: None
+    example: Callable[[pathlib.Path], bytes] = lambda _: b""
 
 
 class Server:
@@ -80,7 +82,7 @@ class Server:
         noted = Metrics()
         loader = Loader(noted, options.check, warm=options.warm_up)
         manager = Manager(loader.load, options.retries, options.load_threads, say)
-        self.core = Core(manager, say, early_labels=options.early_labels)
+        self.core = Core(manager, say, early_labels=options.early_labels, example=options.example)
         service = Service(self.core, noted)
         application = Application(Rest(service, monitoring=options.monitoring), self.core, options.largest_body)
         self._web = self._at(options.rest_port, lambda port: Web(application, options.host, port))
