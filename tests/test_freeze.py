@@ -14,6 +14,7 @@ from harness import Installation, apart, make_tiny
 
 from waybill.cli import load, nodes
 from waybill.cli import sample as sample_verb
+from waybill.cli.person import me
 from waybill.launch import freeze, specs
 from waybill.launch.errors import SpecMissing
 from waybill.records.node import NodeResult, Outcome
@@ -56,6 +57,14 @@ def test_the_frozen_spec_stands_on_the_runs_context(tiny: Installation) -> None:
     properties = reads.context_properties(tiny.store, "pipeline_run", str(result.extra["run"]))
     assert properties["run_spec"] == result.extra["spec"]
     assert json.loads(properties["run_spec_json"])["trigger"]["who"] == "ada"
+
+
+def test_without_the_key_of_airflow_a_run_is_asked_for_in_nobodys_name_but_ones_own(tiny: Installation) -> None:
+    tiny.land("2013-04-01")
+    stranger = dataclasses.replace(tiny, settings=dataclasses.replace(tiny.settings, orchestrator_key=""))
+    refused = ask(stranger)
+    assert (refused.outcome, ask(stranger, who=me()).outcome) == (Outcome.REFUSED, Outcome.COMPLETE)
+    assert "--who names a user of Airflow, and nothing shows that this process speaks for Airflow" in refused.message
 
 
 @pytest.mark.parametrize(
