@@ -19,6 +19,7 @@ from waybill.cli import asked, load, person, setup
 from waybill.cli.airflow_client import AirflowClient
 from waybill.cli.serve_address import Address
 from waybill.cli.services import AirflowService
+from waybill.cli.serving import decision_words
 from waybill.cli.summary import summarise
 from waybill.cli.watch import Done, Watcher, label, until
 from waybill.launch.window import interval_from
@@ -183,17 +184,21 @@ def _look(settings: Settings, story: Story, server: Address | None) -> list[str]
     entries, promoter = journal.entries(store, state.subject(story.pipeline)), load.graph_of(story.pipeline).promoter
     print(f"\nReleases of {story.pipeline}:")
     problems: list[str] = []
-    versions: dict[str, list[int]] = {}
+    versions, held = dict[str, list[int]](), set[int]()
     for start, interval in zip(story.intervals, _intervals(story), strict=True):
         found = [g.number for g in generations.all_of(store, story.pipeline, interval.span)]
         versions[start] = [interval.version(n) for n in found if chain.release(store, story.pipeline, interval.version(n))]
         for version in versions[start]:
             is_now = standing.of(store, releases.find(store, story.pipeline, version), entries, promoter)
+            held |= {version} if "held" in is_now.words else set()
             print(f"  interval of {start}: {version}  {', '.join(is_now.words)}")
         if not versions[start]:
             problems.append(f"the interval of {start} of {story.pipeline} has no release")
-    if story.again and len(versions[story.again]) == 1:
-        problems.append(f"the backfilled interval of {story.again} has no second generation")
+    if story.again and not set(versions[story.again][1:]) & held:
+        problems.append(f"the backfilled interval of {story.again} has no second generation that is held")
+    print("What was decided about them:")
+    for entry in entries:
+        print(f"  {entry.number:>2}  {entry.kind:<9} {decision_words(entry)}")
     newest = [found[-1] for found in versions.values() if found]
     looked = [summarise(settings, store, story.pipeline, version, server if version == newest[-1] else None) for version in newest]
     problems += [problem for summary in looked for problem in summary.problems]

@@ -69,7 +69,7 @@ def status(args: argparse.Namespace) -> int:
         said = ", ".join(f"{version} {state}" for version, state in answers["versions"].items()) or "knows no version of it"
         print(f"model server {answers['rest']}: {answers['error'] or said}")
     for entry in entries[-args.limit :]:
-        print(f"  {entry.number:>4}  {_moment(entry)}  {entry.kind:<9} {_words(entry)}")
+        print(f"  {entry.number:>4}  {_moment(entry)}  {entry.kind:<9} {decision_words(entry)}")
     return 0 if present == list(now.served) else 1
 
 
@@ -123,7 +123,8 @@ def _served(now: ServingState) -> str:
     return f"release {now.stable} is served{pinned}" + (f"; before it {now.previous}" if now.previous else "")
 
 
-def _words(entry: Entry) -> str:
+def decision_words(entry: Entry) -> str:
+    """A decision in words, without its kind: which version, who, why."""
     says = entry.says
     version = f"{says['version']} " if "version" in says else ""
     agreed = f", agreed to by {says['approved_by']}" if "approved_by" in says else ""
