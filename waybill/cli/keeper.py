@@ -3,9 +3,9 @@
     python -m waybill.cli.keeper <command>
 
 Airflow's scheduler ends over what it cannot explain, a run that somebody deleted under it for one, and counts on being started again. One
-that ends soon after its first start is not: something is wrong with it that will be so again, and whoever starts the service waits for
-word of it. What a dead scheduler leaves behind are its idle workers, which would wait for work for ever; they end with it, and those that
-are at work when they have done it.
+that ends by itself soon after its first start is not: something is wrong with it that will be so again, and whoever starts the service
+waits for word of it. What a dead scheduler leaves behind are its idle workers, which would wait for work for ever; they end with it, and
+those that are at work when they have done it.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ def keep(words: Sequence[str], settled: float = SETTLED, delay: float = DELAY) -
             lived = time.monotonic() - began
             ever_settled = ever_settled or lived >= settled
             hasty = 0 if lived >= settled else hasty + 1
-            if not ever_settled or hasty >= TRIES:
+            fails_to_start = process.returncode >= 0 and not ever_settled  # one that was killed may well have started
+            if fails_to_start or hasty >= TRIES:
                 return _told(process.returncode, lived, "it is not started again")
             pause = delay * 2**hasty
             _told(process.returncode, lived, f"it is started again in {pause:.0f} s")
