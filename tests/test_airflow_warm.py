@@ -203,7 +203,7 @@ def test_who_does_not_read_its_log_holds_up_only_its_own_command(host: RunningHo
         (struct.pack(">4sHI", b"WAYB", wire.VERSION, 3) + b"not", "no JSON"),
         (struct.pack(">4sHI", b"WAYB", wire.VERSION, 2) + b"[]", "expected an object"),
         (wire.encode({"do": "dance"}), "expected run or status"),
-        (wire.encode({"do": "run", "words": ["demo"]}), "expected `node run`"),
+        (wire.encode({"do": "run", "words": ["demo"]}), "expected one of node, run-spec"),
         (wire.encode({"do": "run", "words": ["node"], "environment": {"A": 1}}), "no object of texts"),
         (wire.encode({"do": "run", "words": ["node"], "environment": {}, "folder": "/nowhere"}), "working folder"),
         (wire.encode({"do": "run", "words": ["node"], "environment": {}, "folder": "/", "python": "/other/python"}), "runs in"),
