@@ -98,7 +98,7 @@ field is for. It answers over REST and gRPC all the same.</p>
 </section>
 {% endfor %}
 <noscript><p class="card">Asking from this page needs its script, which comes from this server; the REST API answers without.</p></noscript>
-<footer>State at the time this page was loaded. Errors and warm-up requests shown here are the models' own.</footer>
+<footer>State at the time this page was loaded. Errors and examples shown here are the models' own.</footer>
 </main>
 </body>
 </html>
