@@ -89,7 +89,8 @@ def test_an_airflow_that_is_named_without_a_login_is_refused(
 
 
 @pytest.mark.parametrize(
-    "damage", ["a version is gone", "a version too many", "other bytes", "a file more", "an older version's bytes", "no config"]
+    "damage",
+    ["a version is gone", "a version too many", "other bytes", "a file more", "an older version's bytes", "no config", "half taken out"],
 )
 def test_a_base_path_that_is_not_what_was_decided_is_found_and_made_again(small: Installation, doctor, damage: str) -> None:
     base = small.settings.serving / "small"
@@ -100,12 +101,13 @@ def test_a_base_path_that_is_not_what_was_decided_is_found_and_made_again(small:
         "a file more": lambda: (writable(base / str(V2)) / "more").write_text("evil"),
         "an older version's bytes": lambda: shutil.copytree(base / str(V1), emptied(base / str(V2)), dirs_exist_ok=True),
         "no config": lambda: (small.settings.serving / base_path.CONFIG).unlink(),
+        "half taken out": lambda: (base / ".trash-20120101000001-0a1b2c3d").mkdir(),
     }[damage]()
     status, told = doctor()
     assert status == 1 and "base path of small" in told and "--repair" in told
     status, told = doctor("--repair")
     assert status == 0 and "mended: the Serving base path of small" in told
-    assert base_path.present(base) == [V1, V2]
+    assert base_path.present(base) == [V1, V2] and not list(base.glob(".trash-*"))
     assert (base / str(V2) / "saved_model.pb").read_text().startswith("good")
     assert doctor()[0] == 0
 

@@ -23,7 +23,7 @@ from waybill.serving.publish import publish
 from waybill.serving.releases import Release
 from waybill.store.connection import Store
 
-_TRASH = ".trash-"
+TRASH = ".trash-"
 CONFIG, present = models_config.NAME, models_config.present
 
 
@@ -95,12 +95,12 @@ def _bring_in(release: Release, base: pathlib.Path, mend: bool) -> None:
 
 def _take_out(base: pathlib.Path, served: Sequence[int]) -> None:
     """Removes versions that are not to be served; under another name first, since a server looks at any moment."""
-    for left in base.glob(f"{_TRASH}*"):
+    for left in base.glob(f"{TRASH}*"):
         remove(left)
     for path in sorted(base.iterdir(), reverse=True):
         if path.name.isdigit() and int(path.name) not in served:
             path.chmod(0o755)  # to move a folder is to write into it
-            aside = path.rename(base / f"{_TRASH}{path.name}-{secrets.token_hex(4)}")
+            aside = path.rename(base / f"{TRASH}{path.name}-{secrets.token_hex(4)}")
             fault_points.reached("base_path.set_aside")
             fsync(base)
             remove(aside)

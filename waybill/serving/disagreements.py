@@ -59,6 +59,8 @@ def base_path_shows(store: Store, settings: Settings, model: str) -> list[Findin
             f"the journal says {said}; the folder holds {', '.join(map(str, present)) or 'nothing'}",
             "a process ended between a decision and its copy, or a folder was changed by hand",
         )
+    if left := sorted(path.name for path in base.glob(f"{base_path.TRASH}*")):
+        differs(f"the folder holds {', '.join(left)}, which is no version any more", "a process ended while it took a version out")
     for version in set(present) & set(served):
         if _changed(store, base / str(version), model, version):
             differs(f"{str(base / str(version))!r} has other bytes than its release", "its files were changed by hand")
