@@ -187,6 +187,17 @@ def test_an_earlier_span_that_would_block_is_left_out_and_said(tmp_path):
     assert not [r for r in lenient.rules if r.subject.endswith("of span 1")], "what is left out has no rules of its own"
 
 
+def test_a_waiver_brings_no_span_back_into_a_later_window(tmp_path):
+    damaged = {1: _changed(_trips(0), _every(10, "payment_type", "Barter"))}
+    with installed(tmp_path) as store:
+        for split in ("train", "eval"):
+            let_pass(store, "data_gate", BARTER, f"payment_type, split {split} of span 1")
+        own = _judge(tmp_path / "own", damaged, policy=LENIENT)
+        later = _judge(tmp_path / "later", {**damaged, 2: _trips(400)}, policy=LENIENT)
+    assert (own.decision, own.left_out) == (Decision.WAIVED, ())
+    assert (later.decision, later.left_out) == (Decision.PASS, (1,))
+
+
 def test_the_runs_own_span_is_never_left_out(tmp_path):
     verdict = _judge(tmp_path, {1: _trips(0), 2: _changed(_trips(400), _every(10, "payment_type", "Barter"))}, policy=LENIENT)
     assert (verdict.decision, verdict.left_out) == (Decision.BLOCKED, ())
