@@ -10,7 +10,7 @@ import shlex
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import IO, Protocol, cast
 
 from waybill.records.errors import RecordError
@@ -121,14 +121,14 @@ class NodeProcess:
         if self._killed:  # asked for before there was anything to kill
             command.kill()
         try:
-            result, problem = self._read(command.output)
+            result, problem = read(_lines(command.output), self._tell)
         except BaseException:
             command.kill()
             raise
         finally:
             ending = command.wait()
             self._command = None
-        ended = _judge(self._node, ending, result, problem)
+        ended = judge(self._node, ending, result, problem)
         if self._killed and ended is not result:
             return NodeResult(self._node, Outcome.KILLED, f"{self._node} was stopped because Airflow ended its task")
         return ended
@@ -139,20 +139,25 @@ class NodeProcess:
         if self._command is not None:
             self._command.kill()
 
-    def _read(self, output: IO[bytes]) -> tuple[NodeResult | None, str]:
-        """Tells every line but the result; returns the last result, and what is wrong with it if something is."""
-        result, problem = None, ""
-        for line in _lines(output):
-            try:
-                found = NodeResult.from_line(line)
-            except RecordError as error:
-                found, problem = None, f"; {error}"
-            if found is not None:
-                result = found
-            elif line:
-                rest = len(line) - MAX_LOG_LINE
-                self._tell(line if rest <= 0 else f"{line[:MAX_LOG_LINE]} ... and {rest} characters more")
-        return result, problem
+
+def read(lines: Iterable[str], tell: Callable[[str], None]) -> tuple[NodeResult | None, str]:
+    """Tells every line of a command's output but its result.
+
+    Returns:
+      The last result, or None, and what is wrong with it if something is.
+    """
+    result, problem = None, ""
+    for line in lines:
+        try:
+            found = NodeResult.from_line(line)
+        except RecordError as error:
+            found, problem = None, f"; {error}"
+        if found is not None:
+            result = found
+        elif line:
+            rest = len(line) - MAX_LOG_LINE
+            tell(line if rest <= 0 else f"{line[:MAX_LOG_LINE]} ... and {rest} characters more")
+    return result, problem
 
 
 def child_environment(environ: Mapping[str, str]) -> dict[str, str]:
@@ -175,10 +180,14 @@ def pasteable(arguments: Sequence[str], environ: Mapping[str, str]) -> str:
     return shlex.join([*(["env", *settings] if settings else []), *arguments])
 
 
+def shown(raw: bytes) -> str:
+    """A line as a terminal would show it: what follows the last carriage return."""
+    return raw.decode(errors="replace").rstrip("\r\n").rsplit("\r", 1)[-1].rstrip()
+
+
 def _lines(stream: IO[bytes]) -> Iterator[str]:
-    """The stream's lines as a terminal would show them: what follows the last carriage return."""
     while raw := stream.readline(_MAX_LINE):
-        yield raw.decode(errors="replace").rstrip("\r\n").rsplit("\r", 1)[-1].rstrip()
+        yield shown(raw)
 
 
 def _sweep(leader: int) -> None:
@@ -193,8 +202,15 @@ def kill_group(leader: int) -> None:
         os.killpg(leader, signal.SIGKILL)
 
 
-def _judge(node: str, ending: Ending, result: NodeResult | None, problem: str) -> NodeResult:
-    """The reported result when the exit status agrees with it; else one that says how the command ended."""
+def judge(node: str, ending: Ending, result: NodeResult | None, problem: str) -> NodeResult:
+    """The reported result when the exit status agrees with it; else one that says how the command ended.
+
+    Args:
+      node: Id of the node.
+      ending: How the command ended.
+      result: What it reported, or None.
+      problem: What is wrong with its report, or an empty text.
+    """
     status = ending.status
     if result is not None and result.node == node and status == (0 if result.successful else 1):
         return result

@@ -10,19 +10,24 @@ from kubernetes.client import ApiClient, V1Job
 
 from waybill.orchestration import asking
 from waybill.orchestration.operator import PROCESSES, RUN, node_words
-from waybill.orchestration.outcome import NodeStopped
+from waybill.orchestration.outcome import NodeStopped, RetryWhatMayChange, conclude
 from waybill.orchestration.training_job import job_name, manifest
+from waybill.orchestration.training_pods import PodWatch
 from waybill.records import settings
 
 
 class TrainingJobOperator(KubernetesJobOperator):
-    """Runs the node that the task is named after as an Indexed Job, with a pod for each process of its training."""
+    """Runs the node that the task is named after as an Indexed Job, with a pod for each process of its training.
+
+    The provider sends the Job and deletes it when the task is killed. What the pods write is in the task's log while they write it, and
+    the task ends as the node did, by what the first pod says of it.
+    """
 
     def __init__(self, **kwargs: Any):
-        super().__init__(**{"wait_until_job_complete": True, "get_logs": True, **kwargs})
+        super().__init__(**{"get_logs": False, "retry_policy": RetryWhatMayChange(), **kwargs})
 
-    def execute(self, context: Any) -> Any:
-        """Renders the Job for the run that `run_spec` froze, and waits for its end."""
+    def execute(self, context: Any) -> dict[str, Any]:
+        """Renders the Job for the run that `run_spec` froze, sends it, and watches its pods to their end."""
         ti = context["ti"]
         where = settings.load()
         processes = ti.xcom_pull(task_ids="run_spec", key=PROCESSES)
@@ -33,7 +38,19 @@ class TrainingJobOperator(KubernetesJobOperator):
         self.full_job_spec = model(manifest(name, node_words(self, context), processes, where))
         self.namespace = self.full_job_spec.metadata.namespace
         self.log.info("job %s in namespace %s: %d pods of %s", name, self.namespace, processes, where.kubernetes and where.kubernetes.image)
-        return super().execute(context)
+        super().execute(context)
+        try:
+            result = PodWatch(self.hook, self.job, self.task_id, self.log.info).run()
+        except BaseException:
+            self.on_kill()  # nobody watches it any more, and another attempt has a Job of its own
+            raise
+        told = conclude(result, self.log)
+        ti.xcom_push(key="return_value", value=told)  # Airflow leaves what this operator returns only when a second container wrote it
+        return told
+
+    def build_job_request_obj(self, context: Any = None) -> V1Job:
+        """The Job as it was rendered. The provider would give it another name; by this one its pods find each other."""
+        return self.full_job_spec
 
 
 def model(job: dict[str, Any]) -> V1Job:
