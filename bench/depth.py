@@ -23,6 +23,7 @@ from bench.quarter import START
 from bench.runs import prepare
 from waybill.cli import host, load, nodes
 from waybill.launch import specs
+from waybill.launch.account import me
 from waybill.launch.backends import ForkBackend
 from waybill.launch.node import run_node
 from waybill.records import settings as settings_lib
@@ -211,7 +212,7 @@ def _freeze(settings: Settings) -> str:
         start=START,
         end="",
         kind="command_line",
-        who="bench",
+        who=me(),
         run="bench",
         ticket=uuid.uuid4().hex,
         reason="",
@@ -219,7 +220,10 @@ def _freeze(settings: Settings) -> str:
         params="{}",
         promote=False,
     )
-    return str(nodes.frozen(asked, settings, lambda line: None).extra["spec"])
+    frozen = nodes.frozen(asked, settings, lambda line: None)
+    if not frozen.successful:
+        raise SystemExit(f"run_spec ended as {frozen.outcome.value}: {frozen.message}")
+    return str(frozen.extra["spec"])
 
 
 def _run(settings: Settings, spec: str, wanted: Sequence[str], ticket: str = "") -> list[NodeResult]:
