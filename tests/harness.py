@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import pathlib
 import pickle
+import shutil
+import tempfile
 from collections.abc import Callable
 from typing import Any
 
@@ -133,10 +136,35 @@ def install(
     settings.home.mkdir(parents=True, exist_ok=True)
     settings.key_file.write_text(KEY)
     settings.key_file.chmod(0o600)
-    graph, types = apart(lambda: _compiled(pipeline, create))
+    graph, types = _compiled_once(pipeline, create)
     store = Store(settings.store_url)
-    apart(lambda: initialise(store, types))
+    if store_url:
+        apart(lambda: initialise(store, types))
+    else:
+        (settings.home / "mlmd.sqlite").write_bytes(_initialised_once(pipeline, create))
     return Installation(settings, pipeline, create, graph, params)
+
+
+class Template:
+    """An installation as it is by now, put back at its place for each test: MLMD has the paths of what was made in it.
+
+    Args:
+      made: The installation; nothing but what this class makes may lie beside its home.
+    """
+
+    def __init__(self, made: Installation):
+        self._made = made
+        self._kept = made.settings.home.with_name("kept")
+        shutil.copytree(made.settings.home, self._kept, symlinks=True)
+
+    def again(self) -> Installation:
+        """The installation, with nothing of what a test before has done."""
+        home = self._made.settings.home
+        for folder in [home, *(path for path in home.rglob("*") if path.is_dir() and not path.is_symlink())]:
+            folder.chmod(0o700)
+        shutil.rmtree(home)
+        shutil.copytree(self._kept, home, symlinks=True)
+        return self._made
 
 
 def make_tiny(folder: pathlib.Path, store_url: str = "") -> Installation:
@@ -144,6 +172,22 @@ def make_tiny(folder: pathlib.Path, store_url: str = "") -> Installation:
     (folder / "faults").mkdir()
     params = {"faults": str(folder / "faults"), "verdict": "PASS", "window": 2}
     return install(folder, tiny_pipeline.SETTINGS, tiny_pipeline.create_pipeline, params, store_url)
+
+
+@functools.lru_cache
+def _compiled_once(pipeline: PipelineSettings, create: Callable[..., Any]) -> tuple[Graph, Any]:
+    """A pipeline's graph and its MLMD types, which no two tests of this process compile."""
+    return apart(lambda: _compiled(pipeline, create))
+
+
+@functools.lru_cache
+def _initialised_once(pipeline: PipelineSettings, create: Callable[..., Any]) -> bytes:
+    """A database that knows the types and nothing else."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder, "mlmd.sqlite")
+        apart(lambda: initialise(Store(f"sqlite:///{path}"), _compiled_once(pipeline, create)[1]))
+        assert not list(path.parent.glob("mlmd.sqlite-*")), "all of it is in one file"
+        return path.read_bytes()
 
 
 def _compiled(settings: PipelineSettings, create: Callable[..., Any]) -> tuple[Graph, Any]:

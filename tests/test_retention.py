@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import pathlib
-
 import pytest
 import released_pipeline
-from harness import Installation, install
+from harness import Installation, Template, install
 
 from waybill.cli import main as command
 from waybill.records.person import Person
@@ -20,15 +18,21 @@ V1, V2, V3, V4, V5 = 20130401000001, 20130701000001, 20131001000001, 20140101000
 ADA, GRACE = Person("os:ada", "os:ada"), Person("os:grace", "os:grace")
 
 
-@pytest.fixture
-def small(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Installation:
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
     """Five releases: the second is served, the first was before it, the others are held."""
-    made = install(tmp_path, released_pipeline.SETTINGS, released_pipeline.create_pipeline, {})
-    monkeypatch.setenv("WAYBILL_HOME", str(made.settings.home))
-    monkeypatch.setattr("waybill.cli.load.graph_of", lambda _: made.graph)
+    made = install(tmp_path_factory.mktemp("retention"), released_pipeline.SETTINGS, released_pipeline.create_pipeline, {})
     for start in QUARTERS:
         made.land(start)
         made.run_in_one(made.freeze(start, start, kind="scheduled" if start < "2013-07-01" else "backfill"))
+    return Template(made)
+
+
+@pytest.fixture
+def small(template: Template, monkeypatch: pytest.MonkeyPatch) -> Installation:
+    made = template.again()
+    monkeypatch.setenv("WAYBILL_HOME", str(made.settings.home))
+    monkeypatch.setattr("waybill.cli.load.graph_of", lambda _: made.graph)
     return made
 
 

@@ -8,7 +8,7 @@ import shutil
 
 import pytest
 import released_pipeline
-from harness import Installation, install
+from harness import Installation, Template, install
 from serving_target import apart
 
 from waybill.cli import serve
@@ -19,13 +19,19 @@ Q1, Q2 = "2013-01-01", "2013-04-01"
 V1, V2, NEW = 20130401000001, 20130701000001, 20990101000001
 
 
-@pytest.fixture
-def small(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Installation:
-    made = install(tmp_path, released_pipeline.SETTINGS, released_pipeline.create_pipeline, {})
-    monkeypatch.setenv("WAYBILL_HOME", str(made.settings.home))
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
+    made = install(tmp_path_factory.mktemp("promoted"), released_pipeline.SETTINGS, released_pipeline.create_pipeline, {})
     for start in (Q1, Q2):
         made.land(start)
         assert made.run_in_one(made.freeze(start, start, kind="scheduled"))[-1].successful
+    return Template(made)
+
+
+@pytest.fixture
+def small(template: Template, monkeypatch: pytest.MonkeyPatch) -> Installation:
+    made = template.again()
+    monkeypatch.setenv("WAYBILL_HOME", str(made.settings.home))
     return made
 
 
