@@ -49,8 +49,9 @@ class PromoterExecutor(base_executor.BaseExecutor):
         version = int(pushed.get_string_custom_property("pushed_version"))
         spec = here.lineage[0]
         release = releases.find(here.store, spec.pipeline, version)
-        decided = Desk(here.store, here.graph, here.settings).consider(release, spec)
-        served = base_path.follow(here.store, here.settings, spec.pipeline)
+        desk = Desk(here.store, here.graph, here.settings)
+        decided = desk.consider(release, spec)
+        served = base_path.follow(here.store, here.settings, spec.pipeline, since=desk.seen)
         logging.info("%s; served: %s", decided.says, ", ".join(map(str, served)) or "nothing")
         promotion = artifact_utils.get_single_instance(output_dict["promotion"])
         folder = pathlib.Path(promotion.uri)

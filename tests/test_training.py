@@ -243,6 +243,13 @@ def test_each_pass_gives_every_row_once_whoever_gets_it_and_a_resumed_one_the_re
     assert drawn(20, 48) == found[20:]
 
 
+def test_no_thread_tunes_how_rows_are_read_since_whoever_lets_go_of_them_might_wait_for_it(tmp_path: pathlib.Path) -> None:
+    train(tmp_path, Plan(steps=1, seed=1))
+    files = [str(tmp_path / "train")]
+    for read in (rows.read(files), rows.stream(files, 1000, 5)):
+        assert Seat(Distribution(batch_size=6)).rows(read, 0, lambda batch: batch).options().autotune.enabled is False
+
+
 def same(model: tf_keras.Model, weights: list[np.ndarray]) -> None:
     for found, expected in zip(model.get_weights(), weights, strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)

@@ -27,7 +27,7 @@ TRASH = ".trash-"
 CONFIG, present = models_config.NAME, models_config.present
 
 
-def follow(store: Store, settings: Settings, model: str, *, mend: bool = False) -> tuple[int, ...]:
+def follow(store: Store, settings: Settings, model: str, *, mend: bool = False, since: state.ServingState | None = None) -> tuple[int, ...]:
     """Makes a model's base path what the journal says; returns the versions in it.
 
     Asked again, by whomever and however many at once, it does what is left to do: the journal is read while the path is held.
@@ -37,6 +37,7 @@ def follow(store: Store, settings: Settings, model: str, *, mend: bool = False) 
       settings: Where things are.
       model: The model's name.
       mend: Whether a version with other bytes than its release is put aside and copied again, instead of being an error.
+      since: A state that was read before; only what was decided after it is read then.
 
     Raises:
       NoSuchRelease: if a version that is to be served is not on record.
@@ -47,14 +48,16 @@ def follow(store: Store, settings: Settings, model: str, *, mend: bool = False) 
     try:
         base.mkdir(parents=True, exist_ok=True)
         with locked(settings.serving):
-            return _follow(store, settings, model, base, mend)
+            return _follow(store, settings, model, base, mend, since)
     except OSError as error:
         raise ServingError(f"cannot make {str(base)!r} what was decided: {error}. It is decided all the same: try again") from error
 
 
-def _follow(store: Store, settings: Settings, model: str, base: pathlib.Path, mend: bool) -> tuple[int, ...]:
+def _follow(
+    store: Store, settings: Settings, model: str, base: pathlib.Path, mend: bool, since: state.ServingState | None
+) -> tuple[int, ...]:
     """Brings the stable version in, then the one below it, then takes out what is above or was before."""
-    now = state.read(store, model)
+    now = state.read(store, model, since)
     missing: ServingError | None = None
     for version in reversed(now.served):
         try:

@@ -54,6 +54,10 @@ class Desk:
       store: The MLMD database.
       graph: Graph of the model's pipeline; its settings say when a second person has to agree.
       settings: Where things are.
+
+    Attributes:
+      model: The model's name.
+      seen: The state by which `consider` decided, for whoever reads on from there.
     """
 
     def __init__(self, store: Store, graph: Graph, settings: Settings):
@@ -61,6 +65,7 @@ class Desk:
         self._graph = graph
         self._settings = settings
         self.model = graph.settings.name
+        self.seen = ServingState()
 
     def consider(self, release: Release, spec: RunSpec) -> Decided:
         """Decides for a run that has just made a release; the same answer when it is asked again.
@@ -69,7 +74,7 @@ class Desk:
           ReleaseRefused: if the evidence does not allow the release to be served.
         """
         while True:
-            now = state.read(self._store, self.model)
+            now = self.seen = state.read(self._store, self.model, self.seen)
             self._check(release, now)
             # A run's release is asked about at any depth of history: only what is about it is read in full, as of the state that was seen.
             about = journal.entries(self._store, state.subject(self.model), saying=("version", release.version))
