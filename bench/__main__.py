@@ -24,6 +24,7 @@ def main() -> int:
     parser.add_argument("--only", choices=PARTS, help="measure only this part; the other parts' results stay as they are")
     args = parser.parse_args()
     judged: list[report.Figure] = []
+    say(report.machine())
     if args.only in (None, "serving"):
         served = serving.measure(serving.SWAPS, serving.ROLLBACKS, say)
         judged += serving_report.write(served)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import functools
 import importlib.metadata
 import json
 import os
@@ -231,8 +232,9 @@ def _commit() -> str:
     return found.stdout.strip() or "unknown"
 
 
+@functools.cache
 def machine() -> str:
-    """What was measured, and on what."""
+    """What was measured, and on what; as it was when this was asked first, before results changed the folder."""
     return f"commit {_commit()}, {os.cpu_count()} cores, {_memory()} GiB, Python {platform.python_version()}"
 
 
