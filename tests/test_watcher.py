@@ -98,6 +98,16 @@ def test_a_base_path_that_ran_empty_is_seen(places, watcher: Watcher) -> None:
     assert any("ran empty" in problem for problem in watcher.stop().problems)
 
 
+def test_a_new_folder_has_not_run_empty_though_the_kernel_gives_it_the_number_of_the_one_before(places) -> None:
+    watch = Watch(*places)
+    watch.look()
+    for _ in range(20):
+        shutil.rmtree(writable(places[1]))
+        places[1].mkdir()
+        watch.look()
+    assert watch.seen.problems == []
+
+
 @pytest.mark.parametrize(("text", "told"), [("model_config_list {\n", "cut off"), ("versions: 7\n}\n", "7, the base path holds 1")])
 def test_a_config_that_is_cut_off_or_names_what_is_not_there_is_seen(places, text: str, told: str) -> None:
     (places[1].parent / "models.config").write_text(text)

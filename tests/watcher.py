@@ -51,8 +51,8 @@ class Watch:
     def __init__(self, releases: pathlib.Path, serving: pathlib.Path):
         self._releases = releases
         self._serving = serving
-        self._has_served: tuple[int, int] | None = None
-        self._was_configured: tuple[int, int] | None = None
+        self._has_served = _Folder()
+        self._was_configured = _Folder()
         self.seen = Seen()
 
     def look(self) -> None:
@@ -80,9 +80,9 @@ class Watch:
             return None
         this = (stat.st_dev, stat.st_ino)
         if versions(self._serving) or versions(self._serving):
-            self._has_served = this
+            self._has_served.become(self._serving, this)
             return None
-        if self._has_served != this or not _is(self._serving, this):
+        if self._has_served.numbers != this or not _is(self._serving, this):
             return None
         return "the base path ran empty"
 
@@ -98,15 +98,43 @@ class Watch:
         except OSError:
             return None
         this = (folder.st_dev, folder.st_ino)
-        if not text and self._was_configured != this:
+        if not text and self._was_configured.numbers != this:
             return None  # nothing was served yet
-        self._was_configured = this
+        self._was_configured.become(path.parent, this)
         if not text.endswith("}\n"):
             return f"it is cut off: {text!r}"
         named = set(re.findall(r"versions: (\d+)", text))
         if named & there:
             return None
         return f"of the versions it names, {', '.join(sorted(named)) or 'none'}, the base path holds {', '.join(sorted(there)) or 'none'}"
+
+
+class _Folder:
+    """The folder in which something was seen. It is held open: the numbers of one that is gone are given to the next.
+
+    Attributes:
+      numbers: Its device and inode; None for none.
+    """
+
+    def __init__(self) -> None:
+        self.numbers: tuple[int, int] | None = None
+        self._descriptor = -1
+
+    def become(self, path: pathlib.Path, numbers: tuple[int, int]) -> None:
+        """Makes it the folder of those numbers, if that is still the one at the path."""
+        if numbers == self.numbers:
+            return
+        try:
+            descriptor = os.open(path, os.O_PATH | os.O_DIRECTORY)
+        except OSError:
+            return
+        stat = os.fstat(descriptor)
+        if (stat.st_dev, stat.st_ino) != numbers:
+            os.close(descriptor)
+            return
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+        self.numbers, self._descriptor = numbers, descriptor
 
 
 def versions(base: pathlib.Path) -> list[str]:

@@ -149,7 +149,7 @@ def _waits_for(pod: V1Pod) -> str:
         if condition.type == "PodScheduled" and condition.status == "False":
             return f"waits for a machine: {condition.message}"
     for status in pod.status.container_statuses or ():
-        if status.state.waiting and status.state.waiting.reason not in (None, "ContainerCreating"):
+        if status.state and status.state.waiting and status.state.waiting.reason not in (None, "ContainerCreating"):
             return f"cannot start: {status.state.waiting.reason}: {status.state.waiting.message}"
     return ""
 
