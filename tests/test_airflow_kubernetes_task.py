@@ -6,14 +6,15 @@ import json
 import pathlib
 import signal
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
 from airflow.sdk import RetryAction
 from airflow_side import SPEC, FakeLauncher, TaskInstance, context, gone
 from kubernetes_stand_in import Cluster, serving
 
-from waybill.orchestration import asking, training_job, training_pods
+from waybill.orchestration import asking, training_job, training_operator, training_pods
 from waybill.orchestration.outcome import NodeFailed, NodeStopped
 from waybill.orchestration.training_operator import TrainingJobOperator
 from waybill.records import settings as settings_lib
@@ -103,13 +104,23 @@ def test_a_training_that_is_done_is_a_success_whose_log_has_every_pods_lines_und
     assert "trainer: complete" in told and "waybill_node_result" not in told
 
 
-def test_lines_are_told_while_the_pods_run(cluster: Cluster, launcher: FakeLauncher, trainer: TrainingJobOperator, capsys) -> None:
+def until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, f"waited 30 s for {what}"
+        time.sleep(0.02)
+
+
+def test_lines_are_told_while_the_pods_run(
+    cluster: Cluster, launcher: FakeLauncher, trainer: TrainingJobOperator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []  # what pytest captures may not be read while another thread writes it
+    watch = training_operator.PodWatch
+    monkeypatch.setattr(training_operator, "PodWatch", lambda hook, job, node, _: watch(hook, job, node, told.append))
     launcher.answers("trainer", DONE, prints=["step 1"], hangs=True)
     ended = Executed(trainer, 1)
     pids = launcher.pids()
-    told = ""
-    while "step 1" not in told:
-        told += capsys.readouterr().out
+    until(lambda: "step 1" in told, "the line")
     assert ended.is_alive() and not gone(pids, 0)
     trainer.on_kill()
     assert gone(cluster.processes, 20)
@@ -182,8 +193,7 @@ def test_when_another_pod_fails_the_first_is_ended_and_the_jobs_reason_is_told(
     launcher.answers("trainer", DONE, hangs=True)
     ended = Executed(trainer, 2)
     launcher.pids()
-    while len(cluster.processes) < 2:
-        pass
+    until(lambda: len(cluster.processes) == 2, "both pods to run")
     second = next(pod for pod in cluster.pods.values() if pod.index == 1)
     assert second.process is not None
     second.process.kill()
