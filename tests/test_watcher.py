@@ -91,6 +91,12 @@ def test_a_version_that_is_taken_out_by_a_rename_while_it_is_read_is_gone_and_no
     assert wrong_with(version) is None
 
 
+def test_a_file_in_the_place_of_the_folder_above_is_no_version_that_is_none(places) -> None:
+    places[1].parent.rename(places[1].parent.with_name("away"))
+    places[1].parent.touch()
+    assert wrong_with(places[1] / "1") is None
+
+
 def test_a_base_path_that_ran_empty_is_seen(places, watcher: Watcher) -> None:
     watcher.wait_for_a_look()
     writable(places[1] / "1").rename(places[1] / ".trash")

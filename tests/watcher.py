@@ -19,6 +19,7 @@ import os
 import pathlib
 import re
 import select
+import stat as stat_lib
 import struct
 import subprocess
 import sys
@@ -152,13 +153,21 @@ def wrong_with(version: pathlib.Path) -> str | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        return str(error)
+        return str(error) if _is_no_folder(version) else None
     try:
         problem = _wrong_inside(descriptor)
         stat = os.fstat(descriptor)
         return problem if not problem or _is(version, (stat.st_dev, stat.st_ino)) else None
     finally:
         os.close(descriptor)
+
+
+def _is_no_folder(version: pathlib.Path) -> bool:
+    """Whether a version is there and is something else; what is above it may be in the way of looking at it."""
+    try:
+        return not stat_lib.S_ISDIR(os.lstat(version).st_mode)
+    except OSError:
+        return False
 
 
 def _wrong_inside(descriptor: int) -> str:
