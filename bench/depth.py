@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
 import pathlib
 import shutil
 import sqlite3
@@ -68,6 +69,7 @@ def measure(folder: pathlib.Path, say: Callable[[str], None]) -> dict[int, Secon
         shutil.copytree(settings.home, deep.home)
         _move(deep, settings)
         add_history(deep.home / "mlmd.sqlite", depth)
+        os.sync()  # else the disk is still writing the history while nodes wait for what they write
         launches = [_launch(deep) for _ in range(_LAUNCHES)]
         _release(deep, spec)  # the first one copies what is served into the base path
         released = [_release(deep, spec) for _ in range(_LAUNCHES)]
