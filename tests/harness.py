@@ -10,7 +10,7 @@ import pickle
 import shutil
 import tempfile
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tiny_pipeline
 
@@ -34,6 +34,9 @@ from waybill.records.places import Places
 from waybill.records.run_spec import Code, Environment, Partition, RunSpec, Trigger
 from waybill.store.connection import Store
 from waybill.store.initialise import initialise
+
+if TYPE_CHECKING:
+    import pytest  # not while it runs: the commands that stand for TFX's Python import this module for each node
 
 NOTHING = "sha256:" + "0" * 64
 KEY = "k" * 64  # of no installation but those of tests
@@ -70,6 +73,12 @@ class Installation:
     @property
     def store(self) -> Store:
         return Store(self.settings.store_url)
+
+    def answers_commands(self, patch: pytest.MonkeyPatch) -> Installation:
+        """Makes it the installation that commands in this process find."""
+        patch.setenv("WAYBILL_HOME", str(self.settings.home))
+        patch.setattr("waybill.cli.load.graph_of", lambda _: self.graph)
+        return self
 
     @property
     def faults(self) -> pathlib.Path:
@@ -141,8 +150,15 @@ def install(
     if store_url:
         apart(lambda: initialise(store, types))
     else:
-        (settings.home / "mlmd.sqlite").write_bytes(_initialised_once(pipeline, create))
+        store.file.write_bytes(_initialised_once(pipeline, create))
     return Installation(settings, pipeline, create, graph, params)
+
+
+def remove(folder: pathlib.Path) -> None:
+    """Removes a folder with everything that is read-only in it."""
+    for inner, _, _ in os.walk(folder):
+        os.chmod(inner, 0o755)
+    shutil.rmtree(folder)
 
 
 class Template:
@@ -160,9 +176,7 @@ class Template:
     def again(self) -> Installation:
         """The installation, with nothing of what a test before has done."""
         home = self._made.settings.home
-        for folder in [home, *(path for path in home.rglob("*") if path.is_dir() and not path.is_symlink())]:
-            folder.chmod(0o700)
-        shutil.rmtree(home)
+        remove(home)
         shutil.copytree(self._kept, home, symlinks=True)
         return self._made
 

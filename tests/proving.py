@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 import released_pipeline
 from faults import Faults
-from harness import Installation, apart, install
+from harness import Installation, apart, install, remove
 from watcher import Watcher, report
 
 from waybill.cli import host_status, nodes
@@ -256,13 +256,6 @@ def exchange(source: pathlib.Path, home: pathlib.Path) -> None:
     home.rename(old)
     fresh.rename(home)
     remove(old)
-
-
-def remove(folder: pathlib.Path) -> None:
-    """Removes a folder with everything that is read-only in it."""
-    for inner, _, _ in os.walk(folder):
-        os.chmod(inner, 0o755)
-    shutil.rmtree(folder)
 
 
 def children() -> set[int]:

@@ -33,10 +33,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
 
 @pytest.fixture
 def small(template: Template, monkeypatch: pytest.MonkeyPatch) -> Installation:
-    made = template.again()
-    monkeypatch.setenv("WAYBILL_HOME", str(made.settings.home))
-    monkeypatch.setattr("waybill.cli.load.graph_of", lambda _: made.graph)
-    return made
+    return template.again().answers_commands(monkeypatch)
 
 
 @pytest.fixture

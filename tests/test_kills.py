@@ -14,7 +14,8 @@ import pytest
 import small_model
 from agreement import STARTS, agree, version
 from fault_lines import Line
-from proving import ALL, Proof, proving, remove, who_decides
+from harness import remove
+from proving import ALL, Proof, proving, who_decides
 from reference import World
 
 from waybill.launch import left_open

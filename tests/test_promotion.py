@@ -235,8 +235,7 @@ def test_the_command_line_says_what_is_served_and_when_the_base_path_is_not_what
     small: Installation, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(small, Q1), run(small, Q2), run(small, Q3, "backfill")
-    monkeypatch.setenv("WAYBILL_HOME", str(small.settings.home))
-    monkeypatch.setattr("waybill.cli.load.graph_of", lambda _: small.graph)
+    small.answers_commands(monkeypatch)
 
     def waybill(*words: str) -> tuple[int, str]:
         status = command.main(list(words))
